@@ -1,0 +1,29 @@
+"""The families, by the `model_type` of a configuration. Adding one is a module with `build(config)` and its line here."""
+
+from importlib import import_module
+
+from moesize.errors import UnknownNameError
+from moesize.model.fields import Fields
+from moesize.model.spec import ModelSpec
+
+#: model_type -> module of this package.
+FAMILIES: dict[str, str] = {
+    "mixtral": "mixtral",
+}
+
+
+def build(config: Fields, *, family: str | None = None) -> ModelSpec:
+    """The spec of a configuration, read by its `model_type` or as `family` when the user says so.
+
+    Raises:
+        UnknownNameError: a model_type no family reads; names the nearest ones and `--as`.
+        InputError: a key that is missing or cannot be right.
+    """
+    wanted = family or config.text("model_type")
+    module = FAMILIES.get(wanted)
+    if module is None:
+        raise UnknownNameError(
+            "model_type", wanted, FAMILIES, "if it is built like a known family, read it as that one with --as FAMILY"
+        )
+    spec: ModelSpec = import_module(f"moesize.model.architectures.{module}").build(config)
+    return spec
