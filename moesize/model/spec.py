@@ -82,6 +82,7 @@ class Tensor:
         dtype: When it differs from the model's.
         tied_to: The name of the tensor whose storage it shares; it then has no bytes of its own.
         loaded: False for what a checkpoint stores and an engine leaves out (MTP and draft layers).
+        buffer: Stored and loaded, but no parameter (router score corrections): bytes without a count.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Tensor:
     dtype: str | None = None
     tied_to: str | None = None
     loaded: bool = True
+    buffer: bool = False
 
     @property
     def repeats(self) -> int:
@@ -110,15 +112,15 @@ class Tensor:
 
     @property
     def parameters(self) -> int:
-        """Elements over all layers and experts; 0 for tied weights, which are counted where they are stored."""
-        return 0 if self.tied_to else prod(self.shape) * self.copies
+        """Elements over all layers and experts; 0 for buffers, and for tied weights, which count where they are stored."""
+        return 0 if self.tied_to or self.buffer else prod(self.shape) * self.copies
 
     @property
     def active_parameters(self) -> int:
         """Elements one token uses."""
         if not self.experts:
             return self.parameters
-        return 0 if self.tied_to else prod(self.shape) * self.repeats * self.active_experts
+        return 0 if self.tied_to or self.buffer else prod(self.shape) * self.repeats * self.active_experts
 
     @property
     def stacked(self) -> bool:
