@@ -39,7 +39,7 @@ def state_flops(spec: ModelSpec) -> int:
         for cache in spec.caches
         if cache.kind is CacheKind.STATE
         for state in cache.states
-        if len(state.shape) > 2
+        if state.name == "recurrent"
     )
 
 

@@ -164,7 +164,7 @@ class CacheKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One array a recurrent layer keeps per sequence; `split_dim` is what tensor parallelism divides."""
+    """One array a recurrent layer keeps per sequence (`conv` or `recurrent`); tensor parallelism divides `split_dim`."""
 
     name: str
     shape: tuple[int, ...]
@@ -186,6 +186,7 @@ class Cache:
         tokens_per_entry: Tokens one compressed entry stands for.
         states: Arrays per sequence, for STATE.
         rope_dim: The part of `key_dim` that carries positions (MLA); quantised layouts keep it apart.
+        mixer: What keeps a STATE: mamba1, mamba2, gdn, kda, lightning, short_conv; engines align their pages by it.
     """
 
     kind: CacheKind
@@ -197,6 +198,7 @@ class Cache:
     tokens_per_entry: int = 1
     states: tuple[State, ...] = ()
     rope_dim: int = 0
+    mixer: str = ""
 
     @property
     def elements_per_entry(self) -> int:
