@@ -8,7 +8,24 @@ from moesize.model.spec import ModelSpec
 
 #: model_type -> module of this package.
 FAMILIES: dict[str, str] = {
+    "deepseek_v2": "deepseek",
+    "deepseek_v3": "deepseek",
+    "deepseek_v32": "deepseek",
+    "gemma": "gemma",
+    "gemma2": "gemma",
+    "gemma3_text": "gemma",
+    "glm4_moe": "glm4_moe",
+    "glm_moe_dsa": "deepseek",
+    "gpt_oss": "gpt_oss",
+    "kimi_k2": "deepseek",
+    "llama": "llama",
+    "mistral": "llama",
     "mixtral": "mixtral",
+    "qwen2": "llama",
+    "qwen2_moe": "qwen_moe",
+    "qwen3": "llama",
+    "qwen3_moe": "qwen_moe",
+    "solar_open": "glm4_moe",
 }
 
 
@@ -25,5 +42,7 @@ def build(config: Fields, *, family: str | None = None) -> ModelSpec:
         raise UnknownNameError(
             "model_type", wanted, FAMILIES, "if it is built like a known family, read it as that one with --as FAMILY"
         )
+    if family is not None:
+        config = Fields({**config.values, "model_type": family}, config.where)
     spec: ModelSpec = import_module(f"moesize.model.architectures.{module}").build(config)
     return spec
