@@ -1,1 +1,24 @@
+"""The serving engines, by name. Adding one is a module with a class of `base.Engine` and its line here."""
 
+from importlib import import_module
+
+from moesize.engines.base import Engine
+from moesize.errors import UnknownNameError
+
+#: name -> (module, class)
+ENGINES: dict[str, tuple[str, str]] = {
+    "vllm": ("moesize.engines.vllm.engine", "Vllm"),
+}
+
+
+def load_engine(name: str) -> Engine:
+    """The engine of a name.
+
+    Raises:
+        UnknownNameError: no such engine.
+    """
+    found = ENGINES.get(name.lower())
+    if found is None:
+        raise UnknownNameError("engine", name, ENGINES)
+    engine: Engine = getattr(import_module(found[0]), found[1])()
+    return engine

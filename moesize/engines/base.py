@@ -1,0 +1,136 @@
+"""What every serving engine answers: how much memory it may use, what it spends, and what its KV pool holds."""
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from moesize.hardware.gpu import GpuSpec
+from moesize.memory.layout import Layout
+from moesize.model.spec import ModelSpec
+from moesize.quant.kv import KvFormat
+from moesize.quant.scheme import QuantScheme
+
+Basis = Literal["counted", "engine rule", "calibrated", "given"]
+Category = Literal["weights", "kv_cache", "activation", "runtime"]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One line of the receipt: bytes on the fullest rank, with the interval they have been seen in.
+
+    Exact terms have `low_bytes == n_bytes == high_bytes`. Terms outside the budget are what an engine leaves to the part
+    of the card it does not manage.
+    """
+
+    term: str
+    category: Category
+    n_bytes: int
+    low_bytes: int
+    high_bytes: int
+    basis: Basis
+    formula: str
+    source: str
+    in_budget: bool = True
+
+
+def exact(term: str, category: Category, n_bytes: int, basis: Basis, formula: str, source: str) -> Term:
+    """A term without spread."""
+    return Term(term, category, n_bytes, n_bytes, n_bytes, basis, formula, source)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is asked of the server: sequences of `context_tokens` at once, prompt and answer together."""
+
+    context_tokens: int
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Settings of the server; None takes the engine's own default."""
+
+    gpu_memory_utilization: float | None = None
+    max_num_batched_tokens: int | None = None
+    max_num_seqs: int | None = None
+    enforce_eager: bool = False
+    cpu_offload_bytes: int = 0
+    kv_cache_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All an engine needs to plan."""
+
+    spec: ModelSpec
+    scheme: QuantScheme
+    kv_format: KvFormat
+    gpu: GpuSpec
+    layout: Layout
+    workload: Workload
+    options: EngineOptions = field(default_factory=EngineOptions)
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KvPool:
+    """What the engine reserves for caches on one GPU, and what that holds.
+
+    Attributes:
+        n_bytes: The reserve; 0 when nothing is left.
+        tokens: Tokens of `context_tokens`-long sequences it holds, over the sequences of one data-parallel replica.
+        max_context_tokens: The longest single sequence it holds, capped at what the model allows.
+        max_concurrency: Sequences of the asked context at once, per replica.
+        needed_bytes: What the asked workload takes on this GPU.
+        bytes_per_token: Of the whole model on one replica at the KV dtype, for a long sequence.
+        bytes_per_token_in_window: The same while sliding windows still grow.
+        state_bytes_per_sequence: Recurrent and convolution states, the whole model.
+    """
+
+    n_bytes: int
+    tokens: int
+    max_context_tokens: int
+    max_concurrency: float
+    needed_bytes: int
+    bytes_per_token: int
+    bytes_per_token_in_window: int
+    state_bytes_per_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePlan:
+    """What the engine does on the fullest rank.
+
+    Attributes:
+        version: The version whose rules were used.
+        device_bytes: What the driver reports the card to have.
+        budget_bytes: What the engine lets itself use.
+        terms: Every term, in and outside the budget, without the KV cache.
+        pool: None when the model's caches cannot be known.
+        defaults: The settings that were used, given or the engine's own.
+        log_lines: What the operator will see, predicted.
+        notes: Sentences for the report.
+    """
+
+    version: str
+    device_bytes: int
+    budget_bytes: int
+    terms: tuple[Term, ...]
+    pool: KvPool | None
+    defaults: dict[str, object]
+    log_lines: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """One serving engine."""
+
+    name: str
+
+    def plan(self, request: Request) -> EnginePlan:
+        """What the engine would do.
+
+        Raises:
+            LayoutError: a layout it refuses.
+            InputError: a version, option or format it does not have.
+        """
+        ...

@@ -1,0 +1,150 @@
+"""The peak of vLLM's profile run: one forward pass of max_num_batched_tokens tokens, then the sampler.
+
+Source: vllm `v1/worker/gpu/model_runner.py` (profile_run) and `layers/fused_moe/modular_kernel.py` (workspaces); the
+shapes reproduce the peaks its own runner shows on fake tensors (`validation/`), and the remainder is calibrated.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from moesize.engines.base import Term
+from moesize.engines.vllm.constants import Rules
+from moesize.memory.layout import Layout, Stage
+from moesize.memory.sharding import RankTensor
+from moesize.model.spec import CacheKind, Kind, ModelSpec, Role, Split
+from moesize.units import DTYPE_BYTES, GIB
+
+_DENSE_MLP = (Role.MLP, Role.SHARED_EXPERT)
+_MIXERS = (Role.ATTENTION, Role.LINEAR_ATTENTION, Role.STATE_SPACE)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one scheduler step may hold."""
+
+    batched_tokens: int
+    seqs: int
+    max_model_len: int
+
+
+def activation_terms(
+    spec: ModelSpec,
+    tensors: Iterable[RankTensor],
+    layout: Layout,
+    stage: Stage,
+    step: Step,
+    rules: Rules,
+    *,
+    fused_mxfp4: bool,
+) -> list[Term]:
+    """Peak of the profile run on one rank, and what the runner keeps; empty when the layout of the model is unknown."""
+    if not spec.hidden_size:
+        return []
+    held = list(tensors)
+    width = DTYPE_BYTES[spec.dtype]
+    workspace = 0 if fused_mxfp4 else moe_workspace_bytes(spec, held, layout, step)
+    sampler = _sampler_bytes(spec, step, rules) if stage.last else (0, 0, 0)
+    rows = (step.batched_tokens + step.seqs) * spec.hidden_size * width
+    forward = forward_bytes(spec, held, step, width) + mla_prefill_bytes(spec, held, step, width)
+    low, peak, high = (max(s + rows if stage.last else 0, forward) + workspace for s in sampler)
+    rest = rules.entry("activation_remainder_gib")
+    terms = [
+        _spread(
+            "activations",
+            (low, peak, high),
+            rest,
+            f"max(sampler {sampler[1] / GIB:.2f} + hidden rows {rows / GIB:.2f}, forward pass {forward / GIB:.2f})"
+            f" + MoE workspaces {workspace / GIB:.2f} + remainder {rest['value']} GiB,"
+            f" {step.batched_tokens} tokens and {step.seqs} sequences a step",
+        )
+    ]
+    kept = rules.entry("runner_persistent")
+    n_kept = round(step.seqs * ((spec.vocab_size or 0) * kept["bytes_per_logit"] + kept["bytes_per_seq"]))
+    if stage.last and n_kept:
+        formula = f"{step.seqs} sequences × (vocabulary × {kept['bytes_per_logit']} B + {kept['bytes_per_seq']} B)"
+        terms.append(
+            Term("sampler state", "activation", n_kept, n_kept, n_kept, "engine rule", formula, kept["source"])
+        )
+    return terms
+
+
+def _spread(name: str, peaks: tuple[int, int, int], rest: Mapping[str, Any], formula: str) -> Term:
+    low, peak, high = peaks
+    return Term(
+        name,
+        "activation",
+        peak + round(rest["value"] * GIB),
+        low + round(rest["low"] * GIB),
+        high + round(rest["high"] * GIB),
+        "calibrated",
+        formula,
+        rest["source"],
+    )
+
+
+def _sampler_bytes(spec: ModelSpec, step: Step, rules: Rules) -> tuple[int, int, int]:
+    """Transients of the sampler over one row of logits per sequence: low, nominal, high."""
+    entry = rules.entry("sampler_bytes_per_logit")
+    extra = DTYPE_BYTES[spec.dtype] - 2  # the first copy of the logits is in the model's dtype
+    logits = step.seqs * (spec.vocab_size or 0)
+    low, value, high = (round(logits * (entry[key] + extra)) for key in ("low", "value", "high"))
+    return low, value, high
+
+
+def forward_bytes(spec: ModelSpec, tensors: list[RankTensor], step: Step, width: int) -> int:
+    """Hidden and residual rows beside the widest intermediate of a layer, per batched token."""
+    return step.batched_tokens * width * (2 * (spec.hidden_size or 0) + max(_mlp_width(tensors), _mixer_width(tensors)))
+
+
+def _mlp_width(tensors: list[RankTensor]) -> int:
+    """Columns alive in a dense MLP: what goes in (gate and up) and the activation that comes out."""
+    into: dict[str, int] = {}
+    for t in tensors:
+        if t.part.role in _DENSE_MLP and t.part.kind is Kind.LINEAR and t.part.split is Split.COLUMN:
+            key = t.part.name.rsplit(".", 2)[0]
+            into[key] = into.get(key, 0) + t.part.out_features
+    out = max((t.part.in_features for t in tensors if t.part.role in _DENSE_MLP and t.part.split is Split.ROW), default=0)
+    return max(into.values(), default=0) + out
+
+
+def _mixer_width(tensors: list[RankTensor]) -> int:
+    """Columns alive in an attention or recurrent layer: its projections, and its output before the last one."""
+    into: dict[str, int] = {}
+    for t in tensors:
+        if t.part.role in _MIXERS and t.part.kind is Kind.LINEAR and t.part.split is not Split.ROW:
+            key = t.part.name.rsplit(".", 2)[0]
+            into[key] = into.get(key, 0) + t.part.out_features
+    out = max((t.part.in_features for t in tensors if t.part.role in _MIXERS and t.part.split is Split.ROW), default=0)
+    return max(into.values(), default=0) + out
+
+
+def mla_prefill_bytes(spec: ModelSpec, tensors: list[RankTensor], step: Step, width: int) -> int:
+    """The worst up-projection of MLA's chunked prefill, which the profile run allocates on purpose.
+
+    Source: vllm `v1/attention/backends/mla/common.py`: min(max(8 · max_model_len, 4 · max_num_seqs · block), 65536) rows.
+    """
+    if not any(cache.kind is CacheKind.LATENT for cache in spec.caches):
+        return 0
+    up = max((t.part.out_features for t in tensors if "kv_b_proj" in t.part.name), default=0)
+    rows = min(max(8 * step.max_model_len, 4 * step.seqs * 16), 65536)
+    return rows * up * width
+
+
+def moe_workspace_bytes(spec: ModelSpec, tensors: list[RankTensor], layout: Layout, step: Step) -> int:
+    """The two workspaces of the modular MoE kernels; they grow in the profile run and stay.
+
+    T · top_k · (max(I, H) + max(2I, H)) elements, I the intermediate size a rank holds (whole with EP), T the tokens of all
+    data-parallel ranks.
+    """
+    down = [t for t in tensors if t.part.role is Role.ROUTED_EXPERT and t.part.split is Split.ROW]
+    if not down:
+        return 0
+    widest = max(down, key=lambda t: t.whole.active_experts * t.part.in_features)
+    inner, outer = widest.part.in_features, widest.part.out_features
+    tokens = step.batched_tokens * layout.dp
+    first = max(tokens * widest.whole.active_experts * max(inner, outer), tokens * outer)
+    second = tokens * widest.whole.active_experts * max(2 * inner, outer)
+    return (first + second) * DTYPE_BYTES[spec.dtype]
+
+

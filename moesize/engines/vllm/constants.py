@@ -1,0 +1,101 @@
+"""vLLM's rules by version, read from `constants.yaml`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from moesize.data import read_yaml
+from moesize.errors import InputError
+from moesize.model.spec import CacheKind, ModelSpec, State
+from moesize.quant.kv import KvFormat
+
+_FILE = Path(__file__).with_name("constants.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of one version; calibrated terms are read from `entry` by the module that prices them."""
+
+    version: str
+    key: tuple[int, ...]
+    constants: Mapping[str, Any]
+    gpu_memory_utilization: float
+    graphs_in_budget: bool
+    hybrid_groups: bool
+    group_padding_limit: float
+    batches_in_flight: int
+    tokens_by_concurrency: bool
+    gdn_alignment_tokens: int
+    align_state_blocks: int
+    default_block_tokens: int = 16
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """The entry of a versioned list that holds for this version."""
+        return _entry(self.constants[name], self.key)
+
+    @property
+    def server_defaults(self) -> dict[str, Any]:
+        """The default step sizes of the server, by class of card."""
+        return self.entry("server_defaults")
+
+    def block_tokens(self, spec: ModelSpec, kv: KvFormat) -> int:
+        """Tokens of one block: 16, or what the attention backend asks for (FlashMLA and sparse MLA: 64)."""
+        kinds = {cache.kind for cache in spec.caches}
+        sparse = CacheKind.INDEXER in kinds
+        return 64 if sparse or (CacheKind.LATENT in kinds and kv.quantised) else self.default_block_tokens
+
+    def state_blocks(self, mixer: str) -> int:
+        """Blocks of one layer's state for one sequence; Mamba-1 models run without overlapped steps."""
+        return min(2, self.align_state_blocks) if mixer == "mamba1" else self.align_state_blocks
+
+    def state_alignment_tokens(self, mixer: str) -> int:
+        """What the block length of attention layers beside such a state is a multiple of."""
+        return self.gdn_alignment_tokens if mixer in ("gdn", "kda") else self.default_block_tokens
+
+    def state_dtype(self, spec: ModelSpec, state: State) -> str:
+        """The dtype a state is kept in: the configuration's, or the model's."""
+        return state.dtype or spec.dtype
+
+
+@cache
+def rules_for(version: str | None) -> Rules:
+    """The rules of a version; the newest measured one when None.
+
+    Raises:
+        InputError: no version number, or one outside the supported range.
+    """
+    constants = read_yaml(_FILE)
+    wanted = version or constants["default"]
+    key = _key(wanted)
+    if not _key(constants["oldest"]) <= key:
+        raise InputError(f"vLLM {wanted} is too old; versions from {constants['oldest']} are known")
+    if key[:2] > _key(constants["newest"])[:2]:
+        raise InputError(f"vLLM {wanted} is not known yet; the newest known is {constants['newest']}")
+    held = {name: _entry(entries, key)["value"] for name, entries in constants["rules"].items()}
+    return Rules(
+        version=wanted,
+        key=key,
+        constants=constants,
+        align_state_blocks=held.pop("state_blocks"),
+        **held,
+    )
+
+
+def _entry(entries: list[dict[str, Any]], key: tuple[int, ...]) -> dict[str, Any]:
+    return next(entry for entry in entries if _key(entry["since"]) <= key)
+
+
+def _key(version: str) -> tuple[int, ...]:
+    numbers = []
+    for part in version.removeprefix("v").split("."):
+        digits = part[: next((i for i, c in enumerate(part) if not c.isdigit()), len(part))]
+        if not digits:
+            break
+        numbers.append(int(digits[:9]))
+        if digits != part:
+            break
+    if not numbers:
+        raise InputError(f"{version!r} is no vLLM version; write it like 0.19.0")
+    return tuple(numbers)

@@ -1,0 +1,106 @@
+"""The page every layer asks for: bytes of one block of one layer on one rank.
+
+Source: vllm `v1/kv_cache_interface.py` (page_size_bytes of each KVCacheSpec); checked against the cache plans vLLM 0.33
+makes itself (`validation/`).
+"""
+
+from dataclasses import dataclass, replace
+from math import prod
+
+from moesize.engines.vllm.constants import Rules
+from moesize.memory.layout import Layout, LayoutError
+from moesize.model.spec import Cache, CacheKind, ModelSpec, State
+from moesize.quant.kv import KvFormat
+from moesize.units import DTYPE_BYTES, ceil_div, round_up
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What `count` equal layers ask for.
+
+    Attributes:
+        kind: FULL (also latent and indexer), SLIDING, CHUNKED or STATE.
+        count: Layers of this kind on the stage.
+        block_tokens: Tokens of one block.
+        n_bytes: Bytes of one block of one layer.
+        window_tokens: Of a sliding window or a chunk.
+        state_blocks: Blocks a sequence's state takes, for STATE.
+        resizable: Whether the block may be made longer to match other layers' pages.
+    """
+
+    kind: CacheKind
+    count: int
+    block_tokens: int
+    n_bytes: int
+    window_tokens: int | None = None
+    state_blocks: int = 0
+    resizable: bool = True
+
+
+def pages_of(spec: ModelSpec, kv: KvFormat, layout: Layout, layers: range, rules: Rules) -> tuple[Page, ...]:
+    """The pages of the layers of one pipeline stage, before different sizes are unified.
+
+    Raises:
+        LayoutError: KV heads that do not divide over the tensor-parallel ranks.
+    """
+    found = [(c, sum(i in layers for i in c.layers)) for c in spec.caches]
+    caches = [(cache, count) for cache, count in found if count]
+    block = rules.block_tokens(spec, kv)
+    tokens = [_token_page(c, n, kv, layout, block) for c, n in caches if c.kind is not CacheKind.STATE]
+    states = [_state_page(c, n, spec, layout, rules) for c, n in caches if c.kind is CacheKind.STATE]
+    return _align_with_states(tokens, states, [c for c, _ in caches], rules) if states else tuple(tokens)
+
+
+def rank_kv_heads(cache: Cache, tp: int) -> int:
+    """KV heads of one rank: at least one, copied when there are more ranks than heads.
+
+    Raises:
+        LayoutError: neither divides the other.
+    """
+    if cache.replicated:
+        return cache.num_kv_heads
+    heads = cache.num_kv_heads
+    if heads % tp == 0:
+        return heads // tp
+    if tp % heads == 0:
+        return 1
+    raise LayoutError(f"{heads} KV heads do not divide over {tp} GPUs")
+
+
+def _token_page(cache: Cache, count: int, kv: KvFormat, layout: Layout, block: int) -> Page:
+    heads = rank_kv_heads(cache, layout.tp)
+    per_token = kv.token_bytes(cache, heads)
+    kind = cache.kind if cache.kind in (CacheKind.SLIDING, CacheKind.CHUNKED) else CacheKind.FULL
+    entries = ceil_div(block, cache.tokens_per_entry)
+    latent = cache.kind in (CacheKind.LATENT, CacheKind.INDEXER, CacheKind.COMPRESSED)
+    return Page(kind, count, block, round(per_token * entries), cache.window_tokens, resizable=not latent)
+
+
+def _state_page(cache: Cache, count: int, spec: ModelSpec, layout: Layout, rules: Rules) -> Page:
+    n_bytes = sum(_state_bytes(state, spec, layout, rules) for state in cache.states)
+    return Page(CacheKind.STATE, count, 0, n_bytes, state_blocks=rules.state_blocks(cache.mixer))
+
+
+def _state_bytes(state: State, spec: ModelSpec, layout: Layout, rules: Rules) -> int:
+    ways = 1 if state.split_dim is None else layout.tp
+    if state.split_dim is not None and state.shape[state.split_dim] % ways:
+        raise LayoutError(f"the {state.name} state of {state.shape[state.split_dim]} rows does not divide over {ways} GPUs")
+    return prod(state.shape) // ways * DTYPE_BYTES[rules.state_dtype(spec, state)]
+
+
+def _align_with_states(
+    tokens: list[Page], states: list[Page], caches: list[Cache], rules: Rules
+) -> tuple[Page, ...]:
+    """Attention blocks grow until their page holds a state; the state's page is then padded to the same size.
+
+    Source: vllm `model_executor/models/config.py` HybridAttentionMambaModelConfig.
+    """
+    largest = max(page.n_bytes for page in states)
+    if not tokens:
+        return tuple(replace(page, n_bytes=largest, block_tokens=rules.default_block_tokens) for page in states)
+    per_token = max(page.n_bytes // page.block_tokens for page in tokens)
+    align = max(rules.state_alignment_tokens(c.mixer) for c in caches if c.kind is CacheKind.STATE)
+    block = max(rules.default_block_tokens, round_up(ceil_div(largest, per_token), align))
+    grown = [replace(p, block_tokens=block, n_bytes=p.n_bytes // p.block_tokens * block) for p in tokens]
+    size = max(p.n_bytes for p in grown)
+    return (*grown, *(replace(p, n_bytes=size, block_tokens=block) for p in states))

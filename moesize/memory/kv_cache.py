@@ -1,0 +1,43 @@
+"""Bytes of caches, before any engine pages them: per token, per sequence, by kind of layer."""
+
+from math import prod
+
+from moesize.model.spec import Cache, CacheKind, ModelSpec
+from moesize.quant.kv import KvFormat
+from moesize.units import DTYPE_BYTES
+
+_BOUNDED = (CacheKind.SLIDING, CacheKind.CHUNKED)
+
+
+def bytes_per_token(spec: ModelSpec, kv: KvFormat, *, in_window: bool = False) -> int:
+    """Bytes one more token adds on one data-parallel replica, over all layers.
+
+    Sliding and chunked layers stop growing at their window; `in_window` counts them too.
+    """
+    growing = (c for c in spec.caches if c.kind not in (CacheKind.STATE, CacheKind.CROSS))
+    return round(sum(layer_token_bytes(c, kv) * len(c.layers) for c in growing if in_window or c.kind not in _BOUNDED))
+
+
+def layer_token_bytes(cache: Cache, kv: KvFormat) -> float:
+    """Bytes one token takes in one layer, all heads together."""
+    return kv.token_bytes(cache, cache.num_kv_heads) / cache.tokens_per_entry
+
+
+def state_bytes_per_sequence(spec: ModelSpec) -> int:
+    """Recurrent and convolution states of one sequence, over all layers."""
+    return sum(
+        prod(state.shape) * DTYPE_BYTES[state.dtype or spec.dtype] * len(cache.layers)
+        for cache in spec.caches
+        if cache.kind is CacheKind.STATE
+        for state in cache.states
+    )
+
+
+def sequence_bytes(spec: ModelSpec, kv: KvFormat, context_tokens: int) -> int:
+    """Bytes of one sequence of `context_tokens`, windows capped, states included, unpaged and unsharded."""
+    tokens = sum(
+        layer_token_bytes(c, kv) * len(c.layers) * min(context_tokens, c.window_tokens or context_tokens)
+        for c in spec.caches
+        if c.kind not in (CacheKind.STATE, CacheKind.CROSS)
+    )
+    return round(tokens) + state_bytes_per_sequence(spec)
