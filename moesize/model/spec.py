@@ -237,12 +237,16 @@ class Rope:
 
 @dataclass(frozen=True, slots=True)
 class PublishedFigure:
-    """A count its makers or the Hub state: `what` it counts, in parameters, rounded as printed, with its source."""
+    """A count its makers or the Hub state: `what` it counts, in parameters, as printed, with its source.
+
+    `rounding` is what one unit of the last printed digit stands for: 10^8 for 46.7B, 0 for an exact number.
+    """
 
     what: str
     value: float
     source: str
     note: str = ""
+    rounding: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +297,9 @@ class ModelSpec:
         quantization_config: The checkpoint's own, read by `moesize.quant.checkpoint` alone.
         counts: Set for models of which only totals are published.
         notes: Sentences the report repeats.
+        hub_ids: Repositories that hold it.
+        quant_hint: The quantisation its name asked for (`…-AWQ`) when the spec is of the unquantised model.
+        stored_bytes: Exact bytes of the tensor data, where headers of the checkpoint were read.
     """
 
     name: str
@@ -313,6 +320,8 @@ class ModelSpec:
     published: tuple[PublishedFigure, ...] = ()
     notes: tuple[str, ...] = ()
     hub_ids: tuple[str, ...] = ()
+    quant_hint: str | None = None
+    stored_bytes: int | None = None
 
     @property
     def params(self) -> ParameterCounts:

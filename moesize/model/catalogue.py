@@ -1,0 +1,141 @@
+"""The catalogue: which spec file a name means, and what stands in all of them at a glance.
+
+`model_specs/index.json` is generated from the spec files (`python -m moesize.model.build_index`), so that one question
+parses one YAML however many there are. Files the index does not know, or knows in another size, are read as they are.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from moesize.data import data_dir
+from moesize.errors import InputError, MoesizeError, UnknownNameError
+from moesize.model.names import Match, canonical, resolve
+from moesize.model.spec import ModelSpec
+from moesize.model.spec_file import load_spec_file, read_document
+
+__all__ = ["Match", "all_names", "find", "load", "load_spec_file", "models", "names_of", "spec_path"]
+
+_INDEX_NAME = "index.json"
+
+
+def load(name: str) -> ModelSpec:
+    """The model `name` means; its `quant_hint` is the quantisation the name asked for.
+
+    Raises:
+        UnknownNameError: no model is called like it.
+        InputError: several are, or the spec file is wrong.
+        NotSizeableError: a system that discloses nothing.
+    """
+    match = find(name)
+    spec = load_spec_file(spec_path(match.name))
+    if match.quant_hint is None:
+        return spec
+    from dataclasses import replace  # noqa: PLC0415
+
+    return replace(spec, quant_hint=match.quant_hint)
+
+
+def find(name: str) -> Match:
+    """The spec `name` means.
+
+    Raises:
+        UnknownNameError: no model is called like it.
+        InputError: several are; lists them.
+    """
+    indexed: dict[str, str] = _index()["names"]
+    key = canonical(name)
+    if key in indexed and spec_path(indexed[key]).is_file():
+        return Match(indexed[key])
+    return resolve(name, _current_names())
+
+
+def knows(name: str) -> bool:
+    """Whether `name` is, letter for letter but for case and punctuation, a name of the catalogue."""
+    return canonical(name) in _index()["names"] or canonical(name) in _current_names()
+
+
+def spec_path(name: str) -> Path:
+    """Where the spec of that name lies."""
+    return data_dir("model_specs") / f"{name}.yaml"
+
+
+def all_names() -> tuple[str, ...]:
+    """The names of all specs, sorted."""
+    return tuple(sorted(path.stem for path in data_dir("model_specs").glob("*.yaml")))
+
+
+def models() -> dict[str, dict[str, Any]]:
+    """By name, what a list of the models shows: `title`, `family`, `total`, `active`, `routed`, `per_token`, `dtype`, `context`…
+
+    From the index alone; files it does not know are not in it.
+    """
+    entries: dict[str, dict[str, Any]] = _index()["models"]
+    return entries
+
+
+def search(text: str) -> dict[str, dict[str, Any]]:
+    """The `models()` one of whose names, ids, title or family has all words of `text` in it."""
+    words = canonical(text).split("-")
+    called: dict[str, str] = {}
+    for key, name in _index()["names"].items():
+        called[name] = f"{called.get(name, '')} {key}"
+    return {
+        name: entry
+        for name, entry in models().items()
+        if all(word in f"{called.get(name, '')} {entry['family']}".lower() for word in words)
+    }
+
+
+def names_of(document: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """Every canonical name a spec file claims: its own, its aliases, its Hub ids with and without their owner.
+
+    Raises:
+        InputError: aliases or hub_ids that are no lists of strings.
+    """
+    own: list[str] = [str(document["name"])]
+    for key in ("aliases", "hub_ids"):
+        more = document.get(key) or []
+        if not isinstance(more, list) or not all(isinstance(one, str) for one in more):
+            raise InputError(f"{path}: {key} is no list of names")
+        own += more
+        if key == "hub_ids":
+            own += [hub_id.rpartition("/")[2] for hub_id in more]
+    return tuple(dict.fromkeys(canonical(name) for name in own))
+
+
+@cache
+def _index() -> dict[str, Any]:
+    try:
+        index = json.loads((data_dir("model_specs") / _INDEX_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # without an index everything is found by reading the files
+        index = {}
+    return {key: index.get(key, {}) for key in ("names", "models", "sizes")}
+
+
+@cache
+def _current_names() -> dict[str, str]:
+    """The index's names, corrected by the files that are newer than it."""
+    index = _index()
+    sizes: dict[str, int] = index["sizes"]
+    files = {path.stem: path for path in data_dir("model_specs").glob("*.yaml")}
+    changed = [path for stem, path in sorted(files.items()) if sizes.get(stem) != path.stat().st_size]
+    stale = {path.stem for path in changed} | (sizes.keys() - files.keys())
+    names = {key: name for key, name in index["names"].items() if name not in stale}
+    for path in changed:
+        try:
+            document = read_document(path)
+            own = names_of(document, path)
+        except MoesizeError:
+            # a spec file that cannot be read hides its own names only
+            own = (canonical(path.stem),)
+        for key in own:
+            names.setdefault(key, path.stem)
+    return names
+
+
+def nearest(name: str) -> tuple[str, ...]:
+    """Known names like `name`."""
+    return UnknownNameError("model", name, all_names()).near

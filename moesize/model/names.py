@@ -1,0 +1,134 @@
+"""Names as people type them: one canonical spelling, and which spec a name means.
+
+`Mixtral_8x7B`, `mixtral 8x7b` and Ollama's `mixtral:8x7b` are the same words: letters and digits are kept apart, every
+punctuation mark separates.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from moesize.errors import InputError, UnknownNameError, printable
+
+_WORD: Final = re.compile(r"[a-z]+|[0-9]+")
+
+#: Endings that name a fine-tune or a packaging of the same shapes.
+_TUNES: Final = frozenset({"instruct", "it", "chat", "hf", "base", "pt", "bf-16", "fp-16", "latest"})
+
+#: Endings that name a quantised copy, and the quantisation each asks for.
+_QUANTS: Final = {
+    "fp-8": "fp8",
+    "fp-8-dynamic": "fp8",
+    "awq": "awq-4bit",
+    "awq-int-4": "awq-4bit",
+    "awq-4-bit": "awq-4bit",
+    "gptq": "gptq-4bit",
+    "gptq-int-4": "gptq-4bit",
+    "gptq-4-bit": "gptq-4bit",
+    "gptq-int-8": "gptq-8bit",
+    "gptq-8-bit": "gptq-8bit",
+    "int-8": "int8",
+    "w-8-a-8": "int8",
+    "bnb-4-bit": "bnb-nf4",
+    "nvfp-4": "nvfp4",
+    "mxfp-4": "mxfp4",
+    "gguf": "gguf",
+}
+#: llama.cpp's file types: `-Q4_K_M`, `-IQ2_XXS`, `:8b-instruct-q4_0`; they name themselves.
+_GGUF_TYPE: Final = re.compile(r"[-_.:](i?q[2-8](?:_[01k])?(?:_(?:xxs|xs|s|m|l|nl|xl))?)(?:[-_.]gguf)?$")
+
+_LONGEST_ENDING: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The spec a name means, and the quantisation it asks for beside it."""
+
+    name: str
+    quant_hint: str | None = None
+
+
+def canonical(name: str) -> str:
+    """`name` in the one spelling in which names are compared."""
+    return "-".join(_WORD.findall(name.lower()))
+
+
+def resolve(name: str, known: Mapping[str, str]) -> Match:
+    """What `name` means among `known` (canonical name → spec).
+
+    Tried in this order: the name itself; without its owner (`org/`); without endings that name a fine-tune of the same
+    shapes or a quantised copy; as the unique beginning of a known name.
+
+    Raises:
+        UnknownNameError: nothing is called like it; names the nearest.
+        InputError: it begins the names of several models; lists them.
+    """
+    owner, _, short = name.rpartition("/")
+    for spelling in (name, short) if owner else (name,):
+        found = known.get(canonical(spelling))
+        if found:
+            return Match(found)
+    match = _without_endings(short, known)
+    if match:
+        return match
+    candidates = _beginning_with(canonical(short), known)
+    if len(candidates) == 1:
+        return Match(candidates[0])
+    if candidates:
+        shown = ", ".join(candidates[:8]) + (", …" if len(candidates) > 8 else "")
+        raise InputError(f"{printable(name)!r} could be any of {shown}; name one of them")
+    hint = "`moesize models list` shows all; a config.json, checkpoint folder, .gguf or Hub id is taken too"
+    raise UnknownNameError("model", name, {*known.values(), *(k for k in known if k == canonical(short))}, hint)
+
+
+def _without_endings(short: str, known: Mapping[str, str]) -> Match | None:
+    """The spec of `short` without what its last words say about tuning and quantisation."""
+    quant = ending = ""
+    typed = _GGUF_TYPE.search(short.lower())
+    if typed:
+        quant, short = typed.group(1), short[: typed.start()]
+    words = canonical(short).split("-")
+    while True:
+        stem = "-".join(words)
+        if ending and f"{stem}-{ending}" in known:
+            return Match(known[f"{stem}-{ending}"])
+        if stem in known:
+            return Match(known[stem], quant or None)
+        for length in range(min(_LONGEST_ENDING, len(words) - 1), 0, -1):
+            tail = "-".join(words[-length:])
+            if tail in _QUANTS and not quant:
+                quant, ending = _QUANTS[tail], tail
+            elif tail not in _TUNES:
+                continue
+            words = words[:-length]
+            break
+        else:
+            return None
+
+
+def _beginning_with(key: str, known: Mapping[str, str]) -> list[str]:
+    """The specs a name of which begins with the words of `key`; a last word of letters may be cut short.
+
+    Where one of them is what the others are copies of (`…-fp8`, `…-instruct`), it alone is meant.
+    """
+    words = key.split("-")
+    if not key or key.isdigit():
+        return []
+    whole, last = words[:-1], words[-1]
+    found: set[str] = set()
+    for other, spec in known.items():
+        theirs = other.split("-")
+        if len(theirs) < len(words) or theirs[: len(whole)] != whole:
+            continue
+        word = theirs[len(whole)]
+        if word == last or (last.isalpha() and word.startswith(last)):
+            found.add(spec)
+    copies = {name for name in found if _is_copy(name, found)}
+    return sorted(found - copies)
+
+
+def _is_copy(name: str, among: Iterable[str]) -> bool:
+    """Whether `name` is another of these names with nothing but endings after it."""
+    others = {canonical(other): other for other in among if other != name}
+    return _without_endings(name, others) is not None
