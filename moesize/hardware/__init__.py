@@ -1,1 +1,1 @@
-
+"""GPUs and the cloud instances that hold them, read from `gpu_specs/`."""
