@@ -1,4 +1,4 @@
-"""The families, by the `model_type` of a configuration. Adding one is a module with `build(config)` and its line here."""
+"""The families, by the `model_type` of a configuration; a new one is a module with `build(config)` and its line here."""
 
 from importlib import import_module
 
@@ -8,31 +8,54 @@ from moesize.model.spec import ModelSpec
 
 #: model_type -> module of this package.
 FAMILIES: dict[str, str] = {
+    "afmoe": "afmoe",
+    "baichuan": "baichuan",
     "chatglm": "chatglm",
     "cohere": "cohere",
     "cohere2": "cohere",
+    "deepseek": "deepseek_v1",
     "deepseek_v2": "deepseek",
     "deepseek_v3": "deepseek",
     "deepseek_v32": "deepseek",
+    "dots1": "dots1",
+    "ernie4_5_moe": "ernie4_5_moe",
+    "exaone": "exaone",
+    "exaone4": "exaone",
+    "exaone_moe": "exaone_moe",
+    "falcon": "falcon",
+    "flex_olmo": "olmoe",
     "gemma": "gemma",
     "gemma2": "gemma",
     "gemma3": "gemma3",
     "gemma3_text": "gemma",
+    "git": "grok",
     "glm": "glm",
     "glm4": "glm",
     "glm4_moe": "glm4_moe",
     "glm_moe_dsa": "deepseek",
     "gpt_oss": "gpt_oss",
+    "granite": "llama_like",
+    "grok-1": "grok",
+    "hunyuan": "hunyuan_moe",
+    "hunyuan_v1_moe": "hunyuan_moe",
+    "hy_v3": "hy_v3",
+    "internlm2": "internlm2",
+    "internlm3": "llama_like",
     "kimi_k2": "deepseek",
+    "kimi_k25": "kimi_k25",
     "llama": "llama",
+    "minimax_m2": "minimax_m2",
     "ministral3": "mistral3",
     "mistral": "llama",
     "mistral3": "mistral3",
     "mixtral": "mixtral",
+    "nemotron_h": "nemotron_h",
     "olmo": "olmo",
     "olmo2": "olmo",
     "olmo3": "olmo",
+    "olmoe": "olmoe",
     "phi3": "phi3",
+    "phimoe": "phimoe",
     "qwen2": "llama",
     "qwen2_moe": "qwen_moe",
     "qwen3": "llama",
@@ -42,7 +65,12 @@ FAMILIES: dict[str, str] = {
     "qwen3_5_text": "qwen3_next",
     "qwen3_moe": "qwen_moe",
     "qwen3_next": "qwen3_next",
+    "smollm3": "llama_like",
     "solar_open": "glm4_moe",
+    "starcoder2": "starcoder2",
+    "switch_transformers": "t5",
+    "t5": "t5",
+    "xverse": "llama_like",
 }
 
 

@@ -70,6 +70,20 @@ class Decoder:
             bias=bias, names=names,
         )  # fmt: skip
 
+    def plain_mlp(
+        self,
+        prefix: str,
+        *,
+        intermediate_size: int | None = None,
+        bias: bool = False,
+        names: Sequence[str] = ("up_proj", "down_proj"),
+    ) -> list[Tensor]:
+        """An MLP of two matrices, of `intermediate_size` unless said otherwise."""
+        inner = self.config.count("intermediate_size") if intermediate_size is None else intermediate_size
+        return blocks.plain_mlp(
+            prefix, self.layers, hidden_size=self.hidden_size, intermediate_size=inner, bias=bias, names=names
+        )
+
     def fused_glu_mlp(self, gate_up: str, down: str, intermediate_size: int, *, bias: bool = False) -> list[Tensor]:
         """A gated MLP whose gate and up projections are one matrix."""
         return [
