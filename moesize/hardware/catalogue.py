@@ -13,9 +13,8 @@ from typing import Any
 
 from moesize.data import data_dir, read_yaml
 from moesize.errors import InputError, UnknownNameError
-from moesize.hardware.spec_file import GpuFile, Link, MemoryFacts, MigSlice, parse_gpu
-
-__all__ = ["GpuFile", "Link", "MemoryFacts", "MigSlice", "all_ids", "find", "instance_cloud", "normalise", "read_gpu"]
+from moesize.hardware.spec import GpuSpec
+from moesize.hardware.spec_file import SpecMap, parse_gpu, parse_slices
 
 _VENDOR_WORDS = (
     "nvidia",
@@ -64,21 +63,25 @@ def all_ids() -> tuple[str, ...]:
     return tuple(sorted(known.union(*(_ids(v) for v in _scan_unindexed().values()))))
 
 
-def read_gpu(gpu_id: str) -> GpuFile:
-    """The parsed spec of an id `find` returned, at the memory size the id names.
+def read_gpu(gpu_id: str) -> GpuSpec:
+    """The GPU of an id `find` returned, at the memory size the id names.
 
     Raises:
         InputError: a wrong or missing key; names file and key.
         UnknownNameError: no such id.
     """
-    stem = _index()["files"].get(gpu_id, gpu_id)
-    path = data_dir("gpu_specs") / f"{stem}.yaml"
-    if not path.is_file():
-        paths = [p for p in _unindexed_files() if gpu_id in _spec_ids(p, read_yaml(p))]
-        if not paths:
-            raise UnknownNameError("GPU", gpu_id, all_ids(), hint=_HINT)
-        path = paths[0]
+    path = _path(gpu_id)
     return parse_gpu(path, read_yaml(path), gpu_id)
+
+
+def read_slices(gpu_id: str) -> dict[str, SpecMap]:
+    """The MIG slices of an id `find` returned, by profile; empty when none are known.
+
+    Raises:
+        InputError: a wrong or missing key; names file and key.
+    """
+    path = _path(gpu_id)
+    return parse_slices(path, read_yaml(path))
 
 
 def instance_cloud(name: str) -> str | None:
@@ -100,6 +103,7 @@ def build_index(folder: Path) -> dict[str, Any]:
         raw = read_yaml(path)
         for gpu_id in _spec_ids(path, raw):
             parse_gpu(path, raw, gpu_id)
+            parse_slices(path, raw)
             ids.append(gpu_id)
             if gpu_id != path.stem:
                 files[gpu_id] = path.stem
@@ -180,6 +184,16 @@ def _index() -> dict[str, Any]:
 def _short_names() -> list[str]:
     """Indexed names as people write them, for "did you mean"."""
     return [gpu_id.partition("-")[2] for gpu_id in _index()["ids"]]
+
+
+def _path(gpu_id: str) -> Path:
+    path = data_dir("gpu_specs") / f"{_index()['files'].get(gpu_id, gpu_id)}.yaml"
+    if path.is_file():
+        return path
+    for other in _unindexed_files():
+        if gpu_id in _spec_ids(other, read_yaml(other)):
+            return other
+    raise UnknownNameError("GPU", gpu_id, all_ids(), hint=_HINT)
 
 
 def _unindexed_files() -> list[Path]:

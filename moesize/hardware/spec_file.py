@@ -1,17 +1,18 @@
 """The schema of `gpu_specs/<id>.yaml`: every wrong or missing key is named with its file."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NoReturn, TypeVar, get_args
+from typing import Any, Final, Literal, NoReturn, TypeVar
 
 from moesize.errors import InputError, printable
+from moesize.hardware.spec import GpuSpec, pcie_bytes_per_second
+from moesize.units import MIB
 
-Basis = Literal["measured", "derived", "nominal"]
-
-FORMATS = frozenset({"fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4"})
 _T = TypeVar("_T")
+
+BASES: Final[tuple[Literal["measured"], Literal["derived"], Literal["nominal"]]] = ("measured", "derived", "nominal")
+FORMATS: Final = frozenset({"fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4"})
 
 _TOP = frozenset({
     *("id", "name", "vendor", "category", "architecture", "compute_capability", "aliases", "shared_aliases", "memory"),
@@ -24,73 +25,11 @@ _MEMORY = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryFacts:
-    """Memory of one device in MiB, as the runtime and as `nvidia-smi` report it."""
-
-    nominal_gb: float
-    usable_total_mib: int
-    basis: Basis
-    smi_total_mib: int | None
-    unified: bool
-    observed_mib: tuple[int, ...]
+_SLICE = frozenset({"profile", "usable_total_mib", "basis", "sm_fraction", "memory_fraction", "source", "note"})
 
 
-@dataclass(frozen=True, slots=True)
-class MigSlice:
-    """One MIG profile: its memory and its shares of the multiprocessors and of the memory system."""
-
-    profile: str
-    usable_total_mib: int
-    basis: Basis
-    sm_fraction: float
-    memory_fraction: float
-    source: str
-    note: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A link to the host or to other devices; `gb_per_s` is one direction, `pcie` generation and lanes."""
-
-    name: str
-    gb_per_s: float | None
-    pcie: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GpuFile:
-    """One spec file, checked, in the file's own units."""
-
-    name: str
-    vendor: str
-    category: str
-    architecture: str
-    compute_capability: tuple[int, int] | None
-    memory: MemoryFacts
-    mig_slices: tuple[MigSlice, ...]
-    bandwidth_gb_per_s: float | None
-    tflops_dense: Mapping[str, float]
-    formats: frozenset[str]
-    host_link: Link | None
-    peer_link: Link | None
-    tdp_w: float | None
-    year: int | None
-    notes: tuple[str, ...]
-    sources: Mapping[str, str]
-
-    @property
-    def mig_profiles(self) -> frozenset[str]:
-        """The names of the MIG profiles."""
-        return frozenset(piece.profile for piece in self.mig_slices)
-
-    def mig(self, profile: str) -> MigSlice:
-        """The slice of a profile in `mig_profiles`."""
-        return next(piece for piece in self.mig_slices if piece.profile == profile)
-
-
-def parse_gpu(path: Path, raw: Mapping[str, Any], gpu_id: str) -> GpuFile:
-    """The spec in `raw`, at the memory size `gpu_id` names when the chip is sold with several.
+def parse_gpu(path: Path, raw: Mapping[str, Any], gpu_id: str) -> GpuSpec:
+    """The GPU a spec file holds, at the memory size `gpu_id` names when the chip is sold with several.
 
     Raises:
         InputError: a wrong, missing or unknown key; names file and key.
@@ -99,64 +38,69 @@ def parse_gpu(path: Path, raw: Mapping[str, Any], gpu_id: str) -> GpuFile:
     top.only(_TOP)
     if top.text("id") != path.stem:
         top.fail("id", f"is {top.text('id')}, but the file is {path.name}")
-    links = top.map("interconnect", optional=True)
     tflops = top.map("tflops_dense")
     tflops.only(FORMATS)
     formats = frozenset(top.texts("formats"))
     if not formats <= FORMATS:
         top.fail("formats", f"has {', '.join(sorted(formats - FORMATS))}; known are {', '.join(sorted(FORMATS))}")
-    memory = _memory(top.map("memory"), gpu_id)
-    name = top.text("name")
-    return GpuFile(
-        name=name if gpu_id == path.stem else f"{name} {memory.nominal_gb:g} GB",
+    memory = top.map("memory")
+    memory.only(_MEMORY)
+    size = _at_size(memory, gpu_id)
+    usable, nominal = size.whole("usable_total_mib"), size.positive("nominal_gb")
+    seen = [usable, *(entry.whole("mib") for entry in memory.maps("observed"))]
+    smi = memory.count("smi_total_mib", optional=True)
+    bandwidth = top.number("bandwidth_gb_per_s", optional=True)
+    links = top.map("interconnect", optional=True)
+    host_link, host_rate = _host_link(links)
+    peer_link, peer_rate = _link(links.map("link")) if "link" in links.values else (None, None)
+    return GpuSpec(
+        id=gpu_id,
+        name=top.text("name") if gpu_id == path.stem else f"{top.text('name')} {nominal:g} GB",
         vendor=top.text("vendor"),
         category=top.text("category"),
         architecture=top.text("architecture"),
         compute_capability=_capability(top),
-        memory=memory,
-        mig_slices=tuple(_mig(piece) for piece in top.maps("mig")),
-        bandwidth_gb_per_s=top.number("bandwidth_gb_per_s", optional=True),
+        memory_bytes=usable * MIB,
+        smi_memory_bytes=None if smi is None else smi * MIB,
+        nominal_gb=nominal,
+        memory_basis=size.one_of("basis", BASES),
+        memory_low_bytes=min(seen) * MIB,
+        memory_high_bytes=max(seen) * MIB,
+        bandwidth_bytes_per_second=None if bandwidth is None else bandwidth * 1e9,
         tflops_dense=MappingProxyType({dtype: tflops.positive(dtype) for dtype in tflops.values}),
-        formats=formats,
-        host_link=_host_link(links),
-        peer_link=_link(links.map("link")) if "link" in links.values else None,
-        tdp_w=top.number("tdp_w", optional=True),
+        native_formats=formats,
+        host_link=host_link,
+        host_bytes_per_second=host_rate,
+        peer_link=peer_link,
+        peer_bytes_per_second=peer_rate,
+        unified=memory.flag("unified"),
+        tdp_watts=top.number("tdp_w", optional=True),
         year=top.count("year", optional=True),
         notes=tuple(top.texts("notes")),
         sources=_sources(top),
     )
 
 
-def _memory(memory: "SpecMap", gpu_id: str) -> MemoryFacts:
-    memory.only(_MEMORY)
-    observed = tuple(entry.whole("mib") for entry in memory.maps("observed"))
-    at = memory
+def parse_slices(path: Path, raw: Mapping[str, Any]) -> dict[str, "SpecMap"]:
+    """The MIG slices of a spec file by profile: memory, shares of multiprocessors and memory system, source.
+
+    Raises:
+        InputError: a wrong, missing or unknown key; names file and key.
+    """
+    slices = SpecMap(raw, path.name).maps("mig")
+    for piece in slices:
+        piece.only(_SLICE)
+    return {piece.text("profile"): piece for piece in slices}
+
+
+def _at_size(memory: "SpecMap", gpu_id: str) -> "SpecMap":
     options = memory.maps("options")
-    if options:
-        chosen = [option for option in options if option.text("id") == gpu_id]
-        if not chosen:
-            memory.fail("options", f"has no {printable(gpu_id)}")
-        at = chosen[0]
-    return MemoryFacts(
-        nominal_gb=at.positive("nominal_gb"),
-        usable_total_mib=at.whole("usable_total_mib"),
-        basis=at.one_of("basis", get_args(Basis)),
-        smi_total_mib=memory.count("smi_total_mib", optional=True),
-        unified=memory.flag("unified"),
-        observed_mib=observed,
-    )
-
-
-def _mig(piece: "SpecMap") -> MigSlice:
-    return MigSlice(
-        profile=piece.text("profile"),
-        usable_total_mib=piece.whole("usable_total_mib"),
-        basis=piece.one_of("basis", get_args(Basis)),
-        sm_fraction=piece.positive("sm_fraction"),
-        memory_fraction=piece.positive("memory_fraction"),
-        source=piece.text("source"),
-        note=piece.text("note") if "note" in piece.values else None,
-    )
+    if not options:
+        return memory
+    chosen = [option for option in options if option.text("id") == gpu_id]
+    if not chosen:
+        memory.fail("options", f"has no {printable(gpu_id)}")
+    return chosen[0]
 
 
 def _capability(top: "SpecMap") -> tuple[int, int] | None:
@@ -168,18 +112,19 @@ def _capability(top: "SpecMap") -> tuple[int, int] | None:
     return int(major), int(minor)
 
 
-def _host_link(links: "SpecMap") -> Link | None:
+def _host_link(links: "SpecMap") -> tuple[str | None, float | None]:
     if "host" in links.values:
         return _link(links.map("host"))
     if "pcie" not in links.values:
-        return None
+        return None, None
     pcie = links.map("pcie")
     generation, lanes = pcie.whole("generation"), pcie.whole("lanes")
-    return Link(name=f"PCIe {generation}.0 x{lanes}", gb_per_s=None, pcie=(generation, lanes))
+    return f"PCIe {generation}.0 x{lanes}", pcie_bytes_per_second(generation, lanes)
 
 
-def _link(link: "SpecMap") -> Link:
-    return Link(name=link.text("kind"), gb_per_s=link.positive("gb_per_s_bidirectional") / 2)
+def _link(link: "SpecMap") -> tuple[str, float]:
+    """Name and bytes per second in one direction."""
+    return link.text("kind"), link.positive("gb_per_s_bidirectional") * 1e9 / 2
 
 
 def _sources(top: "SpecMap") -> Mapping[str, str]:
