@@ -77,12 +77,16 @@ class Decoder:
         intermediate_size: int | None = None,
         bias: bool = False,
         names: Sequence[str] = ("up_proj", "down_proj"),
+        transposed: bool = False,
     ) -> list[Tensor]:
         """An MLP of two matrices, of `intermediate_size` unless said otherwise."""
         inner = self.config.count("intermediate_size") if intermediate_size is None else intermediate_size
-        return blocks.plain_mlp(
-            prefix, self.layers, hidden_size=self.hidden_size, intermediate_size=inner, bias=bias, names=names
-        )
+        up, down = (f"{prefix}.{name}" for name in names)
+        width, layers, role = self.hidden_size, self.layers, Role.MLP
+        return [
+            *blocks.linear(up, inner, width, role, layers, split=Split.COLUMN, bias=bias, transposed=transposed),
+            *blocks.linear(down, width, inner, role, layers, split=Split.ROW, bias=bias, transposed=transposed),
+        ]
 
     def fused_glu_mlp(self, gate_up: str, down: str, intermediate_size: int, *, bias: bool = False) -> list[Tensor]:
         """A gated MLP whose gate and up projections are one matrix."""

@@ -1,6 +1,6 @@
-"""ChatGLM2, ChatGLM3 and GLM-4-9B as first released: multi-query attention, fused matrices, the head named `output_layer`.
+"""ChatGLM2, ChatGLM3 and GLM-4-9B as first released: fused matrices, few key-value heads, the head `output_layer`.
 
-Names: checkpoint `zai-org/glm-4-9b` (`model.safetensors.index.json`) and its class as vLLM reads it, `models/chatglm.py`.
+Names: checkpoint `zai-org/glm-4-9b` (`model.safetensors.index.json`) and vLLM's reading of it, `models/chatglm.py`.
 """
 
 from moesize.model.architectures import _blocks as blocks

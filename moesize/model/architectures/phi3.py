@@ -32,7 +32,7 @@ def build(config: Fields) -> ModelSpec:
 
 
 def ropes(config: Fields, dims: Decoder, positions: int | None) -> tuple[Rope, ...]:
-    """One table; the long releases keep the short table before the long one (vLLM `Phi3LongRoPEScaledRotaryEmbedding`)."""
+    """One table; long releases keep the short one before the long one (vLLM `Phi3LongRoPEScaledRotaryEmbedding`)."""
     rotary = partial_rotary_dim(config, dims.head_dim, default=1.0)
     scaling = config.maybe_sub("rope_scaling")
     if scaling is None or positions is None or not scaling.has("long_factor"):
