@@ -1,4 +1,4 @@
-"""What decoders before llama have in common: LayerNorms with biases, learned positions, a head tied to the embedding."""
+"""What decoders before llama share: LayerNorms with biases, learned positions, a head tied to the embedding."""
 
 from moesize.model.architectures import _blocks as blocks
 from moesize.model.fields import Fields
