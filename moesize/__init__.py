@@ -1,3 +1,30 @@
 """moesize: will this model, served this way, fit on this hardware, and what would?"""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from moesize.errors import MoesizeError
+    from moesize.hardware.gpu import load_gpu
+    from moesize.model.loader import load_model
+    from moesize.results import CheckReport
+    from moesize.sizing import check
+
 __version__ = "0.1.0"
+
+__all__ = ["CheckReport", "MoesizeError", "__version__", "check", "load_gpu", "load_model"]
+
+_HOMES = {
+    "CheckReport": "moesize.results",
+    "MoesizeError": "moesize.errors",
+    "check": "moesize.sizing",
+    "load_gpu": "moesize.hardware.gpu",
+    "load_model": "moesize.model.loader",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  PEP 562: each public name is imported when it is first used
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,1 +1,1 @@
-
+"""Reports: one result, several renderings; nothing here computes."""

@@ -1,0 +1,5 @@
+"""`python -m moesize`."""
+
+from moesize.cli.main import run
+
+run()

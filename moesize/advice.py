@@ -1,0 +1,144 @@
+"""What would make it fit: the nearest changes, each tried through the same estimator before it is named."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from moesize.data import read_yaml
+from moesize.engines.base import Workload
+from moesize.errors import MoesizeError
+from moesize.hardware.gpu import GpuSpec, load_gpu
+from moesize.quant.names import resolve_quant
+from moesize.quant.sizes import bits_per_weight
+from moesize.question import Evaluation, Question, choose_kv, evaluate
+from moesize.results import Suggestion
+from moesize.units import GIB, gib, round_up
+
+_FILE = Path(__file__).with_name("advice.yaml")
+_CONTEXT_STEP = 256
+
+
+def suggestions_for(question: Question, evaluation: Evaluation) -> list[Suggestion]:
+    """Changes of one thing that make the question fit, nearest first."""
+    tried = read_yaml(_FILE)
+    found: list[Suggestion] = []
+    for source in (_less_work, _smaller_cache, _more_gpus, _other_card, _smaller_weights, _host_memory):
+        found += source(question, evaluation, tried)
+    return found
+
+
+def _less_work(question: Question, evaluation: Evaluation, _tried: dict[str, Any]) -> list[Suggestion]:
+    """Fewer or shorter sequences, when the cache is what does not fit."""
+    pool, work = evaluation.plan.pool, question.workload
+    if pool is None or evaluation.judgement.oom_at not in ("kv_cache", None):
+        return []
+    changes: list[tuple[str, str, Workload]] = []
+    if work.concurrency > 1 and pool.max_concurrency >= 1:
+        fewer = int(pool.max_concurrency)
+        changes.append((f"{fewer} sequences at once", f"--concurrency {fewer}", replace(work, concurrency=fewer)))
+    shorter = pool.max_context_tokens // work.concurrency // _CONTEXT_STEP * _CONTEXT_STEP
+    if 0 < shorter < work.context_tokens:
+        changes.append((f"{shorter:,} tokens of context", f"--context {shorter}", replace(work, context_tokens=shorter)))
+    return [s for text, flag, load in changes for s in _try(question, text, flag, lambda q, w=load: replace(q, workload=w))]
+
+
+def _smaller_cache(question: Question, evaluation: Evaluation, _tried: dict[str, Any]) -> list[Suggestion]:
+    """An 8-bit KV cache."""
+    if evaluation.judgement.oom_at == "load" or question.kv.quantised:
+        return []
+    return list(
+        _try(
+            question,
+            "an fp8 KV cache",
+            "--kv-dtype fp8",
+            lambda q: replace(q, kv=choose_kv(q.spec, q.scheme, "fp8", q.engine)),
+        )
+    )
+
+
+def _more_gpus(question: Question, _evaluation: Evaluation, tried: dict[str, Any]) -> list[Suggestion]:
+    """The smallest tensor-parallel group of the same card."""
+    layout = question.layout
+    for count in tried["gpu_counts"]:
+        if count <= layout.tp:
+            continue
+        wider = replace(layout, tp=count)
+        text = f"{wider.gpus}× {question.gpu.name}"
+        for suggestion in _try(question, text, f"--gpus {wider.gpus}", lambda q, w=wider: replace(q, layout=w)):
+            return [suggestion]
+    return []
+
+
+def _other_card(question: Question, _evaluation: Evaluation, tried: dict[str, Any]) -> list[Suggestion]:
+    """The smallest larger card that does it with the same number of GPUs."""
+    for gpu_id in tried["cards"]:
+        card = _card(gpu_id)
+        if card is None or card.memory_bytes <= question.gpu.memory_bytes:
+            continue
+        count = f"{question.layout.gpus}× " if question.layout.gpus > 1 else ""
+        text = f"{count}{card.name}, {round(gib(card.memory_bytes))} GiB"
+        for suggestion in _try(question, text, f'--gpu "{card.name}"', lambda q, c=card: replace(q, gpu=c)):
+            return [suggestion]
+    return []
+
+
+def _card(gpu_id: str) -> GpuSpec | None:
+    try:
+        return load_gpu(gpu_id)
+    except MoesizeError:
+        return None
+
+
+def _smaller_weights(question: Question, _evaluation: Evaluation, tried: dict[str, Any]) -> list[Suggestion]:
+    """The gentlest quantisation that fits, by bits of the weights it leaves."""
+    now = bits_per_weight(question.spec, question.scheme)
+    for name in tried["quants"]:
+        try:
+            scheme = resolve_quant(name, question.spec)
+            if bits_per_weight(question.spec, scheme) >= now - 0.01:
+                continue
+        except MoesizeError:
+            continue
+        change = question.with_scheme(scheme)
+        for suggestion in _try(question, f"{scheme.name} weights", f"--quant {scheme.name}", lambda _q, c=change: c):
+            return [suggestion]
+    return []
+
+
+def _host_memory(question: Question, evaluation: Evaluation, _tried: dict[str, Any]) -> list[Suggestion]:
+    """Weights kept in host memory, as little as will do; every step then reads them over PCIe."""
+    sums, budget = evaluation.totals, evaluation.plan.budget_bytes
+    over = round_up(max(0, sums.high - budget), GIB)
+    if not 0 < over < sums.weights:
+        return []
+    options = replace(question.options, cpu_offload_bytes=question.options.cpu_offload_bytes + over)
+    amount = round(gib(options.cpu_offload_bytes))
+    moved = f"{amount} GiB of weights per GPU in host memory"
+    if question.spec.experts.routed:
+        moved = f"{amount} GiB of experts per GPU in host memory"
+    note = "slow: read over PCIe at every step"
+    return list(_try(question, moved, f"--cpu-offload {amount}", lambda q: replace(q, options=options), note))
+
+
+def _try(
+    question: Question, text: str, option: str, change: Callable[[Question], Question], note: str = ""
+) -> Iterator[Suggestion]:
+    """The suggestion, when the changed question really comes out better than `oom`."""
+    try:
+        evaluation = evaluate(change(question))
+    except MoesizeError:
+        return
+    if evaluation.judgement.verdict == "oom":
+        return
+    sums = evaluation.totals
+    yield Suggestion.of(
+        change=text,
+        option=option,
+        verdict=evaluation.judgement.verdict,
+        weights_bytes=sums.weights,
+        headroom_bytes=evaluation.plan.budget_bytes - sums.total,
+        note=note,
+    )
+
+

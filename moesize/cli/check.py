@@ -1,0 +1,84 @@
+"""`moesize check`: does this model, served this way, fit on these GPUs?"""
+
+from io import StringIO
+from typing import Annotated
+
+import typer
+
+from moesize.cli import options as opt
+from moesize.cli import output
+from moesize.results import CheckReport
+from moesize.sizing import check as run_check
+
+Gpu = Annotated[
+    str, typer.Option("--gpu", "-g", help="GPU, instance (g5.12xlarge), 2xA10G, or a size (24GiB).", show_default=False)
+]
+
+
+def check(
+    model: opt.Model,
+    gpu: Gpu,
+    gpus: opt.Gpus = None,
+    quant: opt.Quant = None,
+    context: opt.Context = None,
+    concurrency: opt.Concurrency = 1,
+    kv_dtype: opt.KvDtype = "auto",
+    engine: opt.EngineName = "vllm",
+    engine_version: opt.EngineVersion = None,
+    tp: opt.Tp = None,
+    pp: opt.Pp = 1,
+    dp: opt.Dp = 1,
+    ep: opt.Ep = False,
+    gpu_memory_utilization: opt.Utilization = None,
+    max_num_batched_tokens: opt.BatchedTokens = None,
+    max_num_seqs: opt.Seqs = None,
+    cpu_offload: opt.CpuOffload = 0.0,
+    enforce_eager: opt.Eager = False,
+    offline: opt.Offline = False,
+    strict: opt.Strict = False,
+    fmt: opt.OutputFormat = opt.Format.TEXT,
+    output_path: opt.Output = None,
+) -> int:
+    """Does this model, served this way, fit? Exit status: 0 fits, 1 does not, 2 no answer."""
+    report = run_check(
+        model,
+        gpu,
+        gpus=gpus,
+        quant=quant,
+        context=context,
+        concurrency=concurrency,
+        kv_dtype=kv_dtype,
+        engine=engine,
+        engine_version=engine_version,
+        tp=tp,
+        pp=pp,
+        dp=dp,
+        ep=ep,
+        gpu_memory_utilization=gpu_memory_utilization,
+        max_num_batched_tokens=max_num_batched_tokens,
+        max_num_seqs=max_num_seqs,
+        cpu_offload_gib=cpu_offload,
+        enforce_eager=enforce_eager,
+        offline=offline,
+    )
+    _show(report, fmt, output_path)
+    return 0 if report.verdict == "fits" or (report.verdict == "tight" and not strict) else 1
+
+
+def _show(report: CheckReport, fmt: opt.Format, path: opt.Output) -> None:
+    if fmt is opt.Format.JSON:
+        output.write(report.to_json() + "\n", path)
+    elif fmt is opt.Format.MARKDOWN:
+        from moesize.report.markdown import render  # noqa: PLC0415
+
+        output.write(render(report), path)
+    else:
+        from moesize.report.text import print_report  # noqa: PLC0415
+
+        console = output.console()
+        if path is None:
+            print_report(report, console)
+            return
+        console.file = StringIO()
+        print_report(report, console)
+        output.write(console.file.getvalue(), path)

@@ -1,0 +1,95 @@
+"""The entry point: picks the command, shows errors as one sentence, sets the exit status.
+
+Only the module of the command that is called is imported, so that `moesize check` costs what it needs and no more.
+"""
+
+import sys
+from importlib import import_module
+
+import typer
+
+from moesize import __version__
+from moesize.errors import MoesizeError
+
+#: command -> (module of this package, function, help line)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "check": ("check", "check"),
+}
+
+EXIT_FITS = 0
+EXIT_DOES_NOT_FIT = 1
+EXIT_NO_ANSWER = 2
+
+
+def build_app(only: str | None = None) -> typer.Typer:
+    """The application with all commands, or with the one that is called."""
+    app = typer.Typer(
+        name="moesize",
+        help="Will this model fit on this GPU, and what would? Memory is in GiB (2^30 bytes).",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for command in [only] if only else COMMANDS:
+        module, function = COMMANDS[command]
+        app.command(command)(getattr(import_module(f"moesize.cli.{module}"), function))
+    return app
+
+
+def _version(value: bool) -> None:  # noqa: FBT001  typer passes it by position
+    if value:
+        sys.stdout.write(f"moesize {__version__}\n")
+        raise typer.Exit
+
+
+def _root(
+    _version_shown: bool = typer.Option(  # noqa: FBT001
+        False,  # noqa: FBT003
+        "--version",
+        callback=_version,
+        is_eager=True,
+        help="Show the version and stop.",
+    ),
+) -> None:
+    """VRAM sizing for Mixture-of-Experts and dense language models: right, measured, instant and offline."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    called = words[0] if words and words[0] in COMMANDS else None
+    try:
+        result = build_app(called)(words, standalone_mode=False)
+    except MoesizeError as error:
+        sys.stderr.write(f"moesize: {error}\n")
+        return EXIT_NO_ANSWER
+    except BrokenPipeError:  # the reader has seen enough (`| head`)
+        _silence_stdout()
+        return EXIT_FITS
+    except KeyboardInterrupt:
+        sys.stderr.write("moesize: interrupted\n")
+        return 130
+    except Exception as error:  # noqa: BLE001  usage errors of the parser, which typer does not export
+        return _usage_error(error)
+    return result if isinstance(result, int) else EXIT_FITS
+
+
+def _usage_error(error: Exception) -> int:
+    """Show the parser's own message for a wrong option; anything else is a defect and keeps its traceback."""
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    show()
+    return int(getattr(error, "exit_code", EXIT_NO_ANSWER))
+
+
+def _silence_stdout() -> None:
+    import os  # noqa: PLC0415  only a closed pipe needs it
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run() -> None:
+    """What the console script calls."""
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Options several commands share, with vLLM's own spellings beside ours."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Catalogue name, Hub id (org/name[@revision]), config.json, checkpoint folder, .gguf or spec YAML.",
+        show_default=False,
+    ),
+]
+Gpus = Annotated[int | None, typer.Option("--gpus", "-n", help="How many GPUs; tensor parallel unless told otherwise.")]
+Quant = Annotated[
+    str | None, typer.Option("--quant", "-q", "--quantization", help="Weight format; default: as the checkpoint is stored.")
+]
+Context = Annotated[
+    int | None,
+    typer.Option("--context", "-c", "--max-model-len", help="Tokens per sequence; default: 8192, or less if the model has less."),
+]
+Concurrency = Annotated[int, typer.Option("--concurrency", help="Sequences at once, each of --context tokens.")]
+KvDtype = Annotated[
+    str, typer.Option("--kv-dtype", "--kv-cache-dtype", help="KV cache format: auto, fp16, bf16, fp8, int8, q8_0, …")
+]
+EngineName = Annotated[str, typer.Option("--engine", help="Serving engine whose rules apply.")]
+EngineVersion = Annotated[str | None, typer.Option("--engine-version", help="Its version; default: the newest known.")]
+Tp = Annotated[int | None, typer.Option("--tp", "--tensor-parallel-size", help="Tensor parallel size.")]
+Pp = Annotated[int, typer.Option("--pp", "--pipeline-parallel-size", help="Pipeline stages.")]
+Dp = Annotated[int, typer.Option("--dp", "--data-parallel-size", help="Data parallel replicas.")]
+Ep = Annotated[bool, typer.Option("--ep", "--enable-expert-parallel", help="Whole experts per rank instead of slices.")]
+Utilization = Annotated[
+    float | None, typer.Option("--gpu-memory-utilization", help="Fraction of the card the engine may use.")
+]
+BatchedTokens = Annotated[int | None, typer.Option("--max-num-batched-tokens", help="Tokens of one scheduler step.")]
+Seqs = Annotated[int | None, typer.Option("--max-num-seqs", help="Sequences of one scheduler step.")]
+CpuOffload = Annotated[
+    float, typer.Option("--cpu-offload", "--cpu-offload-gb", help="GiB of weights per GPU kept in host memory.")
+]
+Eager = Annotated[bool, typer.Option("--enforce-eager", help="No CUDA graphs.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Never ask the Hub.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Count `tight` as not fitting.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write there instead of to the terminal.")]
+OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="text, json or markdown.")]

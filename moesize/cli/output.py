@@ -1,0 +1,42 @@
+"""Where results go: the terminal, a pipe, or a file that is replaced only when the new one is whole."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from moesize.errors import InputError
+
+PIPE_WIDTH = 100
+
+
+def console() -> Console:
+    """The terminal as rich sees it; a pipe is `PIPE_WIDTH` wide unless COLUMNS says otherwise."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def write(text: str, path: Path | None) -> None:
+    """Write `text` to standard output, or to `path` in one step.
+
+    Raises:
+        InputError: the file cannot be written; an older one is then as it was.
+    """
+    if path is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None

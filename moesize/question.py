@@ -1,0 +1,120 @@
+"""A sizing question with every name resolved, and its evaluation: what compare, plan, advice and check all run."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from moesize.engines import load_engine
+from moesize.engines.base import EngineOptions, EnginePlan, Request, Workload
+from moesize.errors import InputError
+from moesize.hardware.gpu import GpuSpec
+from moesize.memory.layout import Layout, LayoutError
+from moesize.model.spec import ModelSpec
+from moesize.quant.checkpoint import stored_scheme
+from moesize.quant.kv import KvFormat, kv_format
+from moesize.quant.names import resolve_quant
+from moesize.quant.scheme import QuantScheme
+from moesize.verdict import Judgement, Totals, judge, totals
+
+DEFAULT_CONTEXT_TOKENS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, in objects."""
+
+    spec: ModelSpec
+    scheme: QuantScheme
+    kv: KvFormat
+    gpu: GpuSpec
+    layout: Layout
+    workload: Workload
+    context_source: Literal["given", "default"]
+    engine: str
+    version: str | None
+    options: EngineOptions
+
+    def with_scheme(self, scheme: QuantScheme) -> "Question":
+        """The same question under another quantisation; the KV dtype follows when the checkpoint chose it."""
+        return replace(self, scheme=scheme)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A plan and what follows from it."""
+
+    plan: EnginePlan
+    totals: Totals
+    judgement: Judgement
+
+
+def evaluate(question: Question) -> Evaluation:
+    """Run the engine's rules on a question.
+
+    Raises:
+        LayoutError: a layout the model or the engine does not allow.
+        InputError: an engine, version or option that does not exist.
+    """
+    plan = load_engine(question.engine).plan(
+        Request(
+            spec=question.spec,
+            scheme=question.scheme,
+            kv_format=question.kv,
+            gpu=question.gpu,
+            layout=question.layout,
+            workload=question.workload,
+            options=question.options,
+            version=question.version,
+        )
+    )
+    work = question.workload
+    verdict = judge(plan, question.gpu, context_tokens=work.context_tokens, concurrency=work.concurrency)
+    return Evaluation(plan, totals(plan), verdict)
+
+
+def choose_layout(*, gpus: int | None, tp: int | None, pp: int, dp: int, ep: bool, spec: ModelSpec) -> Layout:
+    """The layout asked for: tensor parallelism takes the GPUs that pipeline and data parallelism leave.
+
+    Raises:
+        LayoutError: numbers that contradict each other.
+    """
+    if gpus is not None and gpus < 1:
+        raise LayoutError(f"{gpus} GPUs cannot hold anything; use at least 1")
+    if ep and not spec.experts.routed:
+        raise LayoutError(f"expert parallelism needs experts, and {spec.name} is a dense model; leave --ep out")
+    rest = pp * dp
+    if tp is None:
+        if gpus is not None and rest > 0 and gpus % rest:
+            raise LayoutError(f"{gpus} GPUs do not divide by pp {pp} × dp {dp}")
+        tp = max(1, (gpus or rest) // max(1, rest))
+    layout = Layout(tp, pp, dp, ep)
+    if gpus is not None and layout.gpus != gpus:
+        raise LayoutError(f"tp {tp} × pp {pp} × dp {dp} uses {layout.gpus} GPUs, but {gpus} are given")
+    return layout
+
+
+def choose_scheme(spec: ModelSpec, quant: str | None) -> QuantScheme:
+    """The quantisation asked for; by default what the name asked for, or what the checkpoint is stored in."""
+    wanted = quant or spec.quant_hint
+    return resolve_quant(wanted, spec) if wanted else stored_scheme(spec)
+
+
+def choose_kv(spec: ModelSpec, scheme: QuantScheme, name: str, engine: str) -> KvFormat:
+    """The KV cache format of a name; `auto` follows the checkpoint, then the model's dtype."""
+    return kv_format(name, spec=spec, scheme=scheme, engine=engine)
+
+
+def choose_context(spec: ModelSpec, context: int | None) -> tuple[int, Literal["given", "default"]]:
+    """The context asked for, or min(8192, the model's own).
+
+    Raises:
+        InputError: not positive, or beyond what the model's positions reach.
+    """
+    longest = spec.context_length
+    if context is None:
+        return min(DEFAULT_CONTEXT_TOKENS, longest or DEFAULT_CONTEXT_TOKENS), "default"
+    if context < 1:
+        raise InputError(f"a context of {context} tokens cannot be; use at least 1")
+    if longest and context > longest:
+        raise InputError(f"a context of {context:,} tokens is beyond the {longest:,} {spec.name} is made for")
+    return context, "given"
+

@@ -1,0 +1,39 @@
+"""The report as Markdown: a table for issues, pull requests and step summaries."""
+
+from moesize.report.figures import gib, parameters
+from moesize.report.text import CATEGORIES, VERDICT_WORDS
+from moesize.results import CheckReport
+
+
+def escape(text: str) -> str:
+    """`text` with nothing in it that Markdown or HTML would act on."""
+    for char in "\\`*_{}[]<>#|!&":
+        text = text.replace(char, f"&#{ord(char)};")
+    return text.replace("\n", " ")
+
+
+def render(report: CheckReport) -> str:
+    """The verdict, its reasons, the receipt and what would fit."""
+    per_gpu = report.per_gpu
+    where = f"{report.gpu.count}× {escape(report.gpu.name)}"
+    lines = [
+        f"### {VERDICT_WORDS[report.verdict]}: {escape(report.model.name)}, {report.quant.name}, on {where}",
+        "",
+        *(f"{escape(reason)}  " for reason in report.reasons),
+        "",
+        "| per GPU | GiB |",
+        "| --- | ---: |",
+        *(f"| {name} | {gib(getattr(per_gpu, f'{key}_bytes'))} |" for key, (name, _, _) in CATEGORIES.items()),
+        f"| **total** | **{gib(per_gpu.total_bytes)}** |",
+        f"| budget | {gib(per_gpu.budget_bytes)} |",
+        "",
+        f"{parameters(report.model.params.total)} parameters in memory, "
+        f"{parameters(report.model.params.active)} active per token; "
+        f"{report.workload.concurrency} × {report.workload.context:,} tokens; "
+        f"{report.engine.name} {report.engine.version}.",
+    ]
+    if report.suggestions:
+        lines += ["", "| what would fit | option | free GiB per GPU |", "| --- | --- | ---: |"]
+        lines += [f"| {escape(s.change)} | `{s.option}` | {gib(s.headroom_bytes)} |" for s in report.suggestions]
+    lines += ["", *(f"> {escape(note)}  " for note in report.notes)] if report.notes else []
+    return "\n".join(lines) + "\n"

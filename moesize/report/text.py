@@ -1,0 +1,183 @@
+"""The report for a terminal: verdict first, the bar, the receipt, then the model and what would fit. Fits 80 columns."""
+
+from rich.console import Console, Group, RenderableType
+from rich.segment import Segment
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from moesize.report.figures import flops, gib, parameters, percent, size, words
+from moesize.results import CheckReport, TermOut
+
+VERDICT_STYLE = {"fits": "bold green", "tight": "bold yellow", "oom": "bold red"}
+VERDICT_WORDS = {"fits": "FITS", "tight": "TIGHT", "oom": "OUT OF MEMORY"}
+_OOM_WORDS = {"load": " at load", "kv_cache": ": no room for the KV cache", "runtime": " at run time"}
+
+#: category -> (words, colour, the character that draws it without colour)
+CATEGORIES = {
+    "weights": ("weights", "blue", "█"),
+    "kv_cache": ("KV cache", "cyan", "▓"),
+    "activation": ("activations", "magenta", "▒"),
+    "runtime": ("runtime", "yellow", "░"),
+}
+_MAX_WIDTH = 100
+
+
+def render(report: CheckReport, *, width: int) -> RenderableType:
+    """The whole report, at most `width` columns wide."""
+    width = min(width, _MAX_WIDTH)
+    parts: list[RenderableType] = [_headline(report), *_reasons(report), Text(), _Bar(report, width - 2), _legend(report)]
+    parts += [Text(), _receipt(report), Text(), *_facts(report)]
+    if report.suggestions:
+        parts += [Text(), Text("What would fit", style="bold"), _suggestions(report)]
+    parts += [Text(), *_footer(report)]
+    return Group(*parts)
+
+
+def print_report(report: CheckReport, console: Console) -> None:
+    """Print the report to `console`."""
+    console.print(render(report, width=console.width), soft_wrap=False)
+
+
+def _headline(report: CheckReport) -> Text:
+    verdict = VERDICT_WORDS[report.verdict] + _OOM_WORDS.get(report.oom_at or "", "")
+    text = Text(verdict, style=VERDICT_STYLE[report.verdict])
+    gpus = f"{report.gpu.count}× {report.gpu.name}"
+    return text.append(f"  {report.model.name}, {report.quant.name}, on {gpus}", style="bold default")
+
+
+def _reasons(report: CheckReport) -> list[Text]:
+    return [Text(f"  {reason}") for reason in report.reasons]
+
+
+class _Bar:
+    """Budget and use of one GPU as a bar; what is beyond the budget is drawn after a mark."""
+
+    def __init__(self, report: CheckReport, width: int) -> None:
+        self.report = report
+        self.width = width
+
+    def __rich_console__(self, console: Console, _options: object):  # noqa: ANN204  rich's own protocol
+        per_gpu = self.report.per_gpu
+        scale = max(per_gpu.budget_bytes, per_gpu.total_bytes, 1)
+        mark = round(per_gpu.budget_bytes / scale * self.width)
+        yield Segment("  ")
+        drawn = 0
+        edge = 0
+        for category, (_, colour, char) in CATEGORIES.items():
+            edge += getattr(per_gpu, f"{category}_bytes")
+            cells = round(edge / scale * self.width) - drawn
+            yield Segment(char * cells, Style(color=colour))
+            drawn += cells
+        yield Segment("·" * (mark - drawn), Style(dim=True))
+        yield Segment("\n")
+        if mark < self.width:
+            yield Segment("  " + " " * max(0, mark - 1) + "^ budget\n", Style(dim=True))
+
+
+def _legend(report: CheckReport) -> Text:
+    text = Text("  ")
+    for category, (name, colour, char) in CATEGORIES.items():
+        text.append(char, style=colour).append(f" {name} {gib(getattr(report.per_gpu, f'{category}_bytes'))}  ")
+    headroom = report.per_gpu.headroom_bytes
+    return text.append(f"· {'free' if headroom >= 0 else 'short of'} {gib(abs(headroom))} GiB", style="dim")
+
+
+def _receipt(report: CheckReport) -> Table:
+    """Every term; categories add up to the total exactly as their bytes do."""
+    per_gpu = report.per_gpu
+    table = Table(box=None, pad_edge=False, padding=(0, 1), show_edge=False)
+    table.add_column("Per GPU", min_width=24, no_wrap=True)
+    table.add_column("GiB", justify="right", no_wrap=True)
+    table.add_column("how", overflow="fold")
+    for category, (name, _, _) in CATEGORIES.items():
+        terms = [t for t in report.terms if t.category == category and t.in_budget]
+        table.add_row(name, gib(getattr(per_gpu, f"{category}_bytes")), _how(terms), style="bold")
+        for term in terms if len(terms) > 1 else ():
+            table.add_row(f"  {words(term.term)}", gib(term.bytes), _spread(term), style="dim")
+    spread = f"{gib(per_gpu.total_low_bytes)}–{gib(per_gpu.total_high_bytes)} with the spread measured"
+    table.add_row("total", gib(per_gpu.total_bytes), spread, style="bold")
+    table.add_row("budget", gib(per_gpu.budget_bytes), _budget(report))
+    return table
+
+
+def _how(terms: list[TermOut]) -> str:
+    return ", ".join(dict.fromkeys(term.basis for term in terms)) or "–"
+
+
+def _spread(term: TermOut) -> str:
+    if term.low_bytes == term.high_bytes:
+        return term.basis
+    return f"{term.basis}, seen {gib(term.low_bytes)}–{gib(term.high_bytes)}"
+
+
+def _budget(report: CheckReport) -> str:
+    use = report.workload.gpu_memory_utilization
+    has = f"{gib(report.gpu.memory_bytes)} GiB the driver reports"
+    return f"{use:g} × {has}" if use else has
+
+
+def _facts(report: CheckReport) -> list[Text]:
+    model, compute, kv = report.model, report.compute, report.kv_cache
+    total, active = model.params.total, model.params.active
+    lines = [_fact("model", f"{parameters(total)} parameters in memory, {parameters(active)} active per token{_share(report)}")]
+    if model.experts.routed:
+        shared = f" + {model.experts.shared} shared" if model.experts.shared else ""
+        experts = f"{model.experts.routed} routed{shared}, {model.experts.per_token} per token"
+        lines.append(_fact("experts", f"{experts}, in {model.moe_layers} of {model.layers} layers"))
+    weights = f"{report.quant.bits_per_weight:.2f} bits a parameter, checkpoint {size(report.quant.checkpoint_bytes)}"
+    lines.append(_fact("weights", weights))
+    if kv.bytes_per_token is not None:
+        lines.append(_fact("KV cache", _cache(report)))
+    decode, prefill = flops(compute.flops_per_token), flops(compute.prefill_flops_per_token)
+    lines.append(_fact("per token", f"{decode} to decode at {report.workload.context:,} tokens, {prefill} to prefill"))
+    if compute.decode_tokens_per_second_bound:
+        bound = f"{compute.decode_tokens_per_second_bound:,.0f} tokens/s at most, by {compute.bound_by}"
+        lines.append(_fact("decoding", f"{bound} ({size(compute.bytes_read_per_step)} read a step per GPU)"))
+    return lines
+
+
+def _share(report: CheckReport) -> str:
+    params = report.model.params
+    return f" ({percent(params.active, params.total)})" if params.active != params.total else ""
+
+
+def _cache(report: CheckReport) -> str:
+    kv = report.kv_cache
+    text = f"{size(kv.bytes_per_token or 0)} a token ({report.workload.kv_dtype})"
+    if kv.state_bytes_per_sequence:
+        text += f" + {size(kv.state_bytes_per_sequence)} a sequence"
+    if report.oom_at == "load" or not kv.pool_tokens:
+        return text
+    text += f"; pool {size(kv.pool_bytes or 0)} = {kv.pool_tokens:,} tokens"
+    return text + f": {kv.max_concurrency:g} sequences of {report.workload.context:,}, or one of {kv.max_context:,}"
+
+
+def _fact(name: str, text: str) -> Text:
+    line = Text(f"{name:<11}", style="bold")
+    line.append(text, style="default not bold")
+    return line
+
+
+def _suggestions(report: CheckReport) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for s in report.suggestions:
+        note = f"; {s.note}" if s.note else ""
+        outcome = f"{s.verdict}, {gib(s.headroom_bytes)} GiB free per GPU{note}"
+        table.add_row(f"  {s.option}", s.change, Text(outcome, style=VERDICT_STYLE[s.verdict].removeprefix("bold ")))
+    return table
+
+
+def _footer(report: CheckReport) -> list[Text]:
+    work = report.workload
+    source = " (default)" if work.context_source == "default" else ""
+    asked = f"{work.concurrency} × {work.context:,} tokens{source}"
+    engine = f"{report.engine.name} {report.engine.version}, tp {report.layout.tp}"
+    for name in ("pp", "dp", "ep"):
+        if getattr(report.layout, name) > 1:
+            engine += f", {name} {getattr(report.layout, name)}"
+    lines = [Text(f"{asked}; {engine}; memory in GiB (2^30 bytes); model: {report.model.source}", style="dim")]
+    return [*lines, *(Text(f"note: {note}", style="dim") for note in report.notes)]

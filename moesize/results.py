@@ -1,0 +1,195 @@
+"""What `check()` returns: a versioned, JSON-ready report (schema `moesize.check/1`).
+
+Bytes are integers; per GPU means the fullest rank. The models build their validators only when something is validated
+or dumped, so that a text report does not pay for them.
+"""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Verdict = Literal["fits", "tight", "oom"]
+OomAt = Literal["load", "kv_cache", "runtime"]
+
+SCHEMA = "moesize.check/1"
+
+
+class Part(BaseModel):
+    """Frozen, without unknown keys, and built late."""
+
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """An instance of values that are known to be right: our own."""
+        return cls.model_construct(**values)
+
+
+class Params(Part):
+    """Parameter counts under every convention vendors use."""
+
+    total: int
+    active: int
+    active_excluding_input_embedding: int
+    active_excluding_embeddings: int
+    by_role: dict[str, int]
+
+
+class Experts(Part):
+    """Experts of a layer; zeros for a dense model."""
+
+    routed: int
+    shared: int
+    per_token: int
+
+
+class Model(Part):
+    """The model that was sized."""
+
+    name: str
+    source: str
+    architecture: str
+    layers: int
+    moe_layers: int
+    context_length: int | None
+    params: Params
+    experts: Experts
+
+
+class Quant(Part):
+    """How its weights are stored."""
+
+    name: str
+    bits_per_weight: float
+    checkpoint_bytes: int
+
+
+class Gpu(Part):
+    """The card; `memory_bytes` is what the driver lets a process see of one."""
+
+    name: str
+    count: int
+    memory_bytes: int
+
+
+class LayoutOut(Part):
+    """How the model is spread; `ep` is the number of ranks the experts are spread over (1 = not)."""
+
+    tp: int
+    pp: int
+    dp: int
+    ep: int
+
+
+class EngineOut(Part):
+    """The serving engine whose rules were used."""
+
+    name: str
+    version: str
+
+
+class WorkloadOut(Part):
+    """What was asked for; `context_source` says where the context comes from."""
+
+    context: int
+    context_source: Literal["given", "default"]
+    concurrency: int
+    kv_dtype: str
+    gpu_memory_utilization: float | None
+    max_num_batched_tokens: int | None
+    max_num_seqs: int | None
+
+
+class PerGpu(Part):
+    """The receipt of the fullest rank. weights + kv_cache + activation + runtime = total; budget − total = headroom."""
+
+    budget_bytes: int
+    weights_bytes: int
+    kv_cache_bytes: int
+    activation_bytes: int
+    runtime_bytes: int
+    total_bytes: int
+    headroom_bytes: int
+    total_low_bytes: int
+    total_high_bytes: int
+    outside_budget_bytes: int
+
+
+class KvCache(Part):
+    """The cache of one data-parallel replica; None where the model's makers do not say what it keeps."""
+
+    bytes_per_token: int | None
+    bytes_per_token_in_window: int | None
+    state_bytes_per_sequence: int | None
+    pool_bytes: int | None
+    pool_tokens: int | None
+    max_context: int | None
+    max_concurrency: float | None
+
+
+class Compute(Part):
+    """Work per token, and the bound memory bandwidth and peak rate set to decoding at the asked concurrency."""
+
+    flops_per_token: int
+    prefill_flops_per_token: int
+    flops_by_role: dict[str, int]
+    bytes_read_per_step: int
+    experts_touched_per_layer: float
+    decode_tokens_per_second_bound: float | None
+    bound_by: Literal["bandwidth", "compute"] | None
+
+
+class TermOut(Part):
+    """One line of the receipt: what, how many bytes (with the interval seen), how it was obtained, from what."""
+
+    term: str
+    category: Literal["weights", "kv_cache", "activation", "runtime"]
+    bytes: int
+    low_bytes: int
+    high_bytes: int
+    in_budget: bool
+    basis: Literal["counted", "engine rule", "calibrated", "given"]
+    formula: str
+    source: str
+
+
+class Suggestion(Part):
+    """A change that was tried through the same estimator, and what came out."""
+
+    change: str
+    option: str
+    verdict: Verdict
+    weights_bytes: int
+    headroom_bytes: int
+    note: str = ""
+
+
+class CheckReport(Part):
+    """The answer."""
+
+    schema_: Literal["moesize.check/1"] = Field(default=SCHEMA, alias="schema")
+    model: Model
+    quant: Quant
+    gpu: Gpu
+    layout: LayoutOut
+    engine: EngineOut
+    workload: WorkloadOut
+    per_gpu: PerGpu
+    kv_cache: KvCache
+    compute: Compute
+    terms: list[TermOut]
+    verdict: Verdict
+    oom_at: OomAt | None
+    reasons: list[str]
+    suggestions: list[Suggestion]
+    predicted_log: list[str]
+    notes: list[str]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the workload fits, tightly or well."""
+        return self.verdict != "oom"
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """The report as JSON, under the schema's own key names."""
+        return self.model_dump_json(by_alias=True, indent=indent)

@@ -1,0 +1,306 @@
+"""`check()`: the one place where model, quantisation, GPU, engine and workload meet."""
+
+from math import isfinite
+
+from moesize import results as out
+from moesize.advice import suggestions_for
+from moesize.compute.experts import expected_distinct_experts
+from moesize.compute.flops import decode_flops, flops_by_role, prefill_flops
+from moesize.compute.roofline import decode_bound, weights_read_bytes
+from moesize.engines.base import EngineOptions, Term, Workload
+from moesize.errors import InputError
+from moesize.hardware.gpu import GpuSpec, load_gpu
+from moesize.hardware.instances import resolve_hardware
+from moesize.memory.kv_cache import sequence_bytes
+from moesize.memory.layout import stages
+from moesize.memory.sharding import rank_tensors
+from moesize.model.loader import load_model
+from moesize.model.spec import ModelSpec
+from moesize.quant.sizes import bits_per_weight, checkpoint_bytes
+from moesize.question import (
+    Evaluation,
+    Question,
+    choose_context,
+    choose_kv,
+    choose_layout,
+    choose_scheme,
+    evaluate,
+)
+from moesize.units import GIB
+
+
+def check(
+    model: str | ModelSpec,
+    gpu: str | int | GpuSpec,
+    *,
+    gpus: int | None = None,
+    quant: str | None = None,
+    context: int | None = None,
+    concurrency: int = 1,
+    kv_dtype: str = "auto",
+    engine: str = "vllm",
+    engine_version: str | None = None,
+    tp: int | None = None,
+    pp: int = 1,
+    dp: int = 1,
+    ep: bool = False,
+    gpu_memory_utilization: float | None = None,
+    max_num_batched_tokens: int | None = None,
+    max_num_seqs: int | None = None,
+    cpu_offload_gib: float = 0,
+    enforce_eager: bool = False,
+    offline: bool = False,
+) -> out.CheckReport:
+    """Whether a model, served this way, fits on these GPUs.
+
+    Args:
+        model: Anything `load_model` takes, or a spec.
+        gpu: A GPU, an instance (`g5.12xlarge`), `2xA10G`, a size (`"24GiB"`), a number of bytes, or a spec.
+        gpus: How many; by default as many as the layout names, or one.
+        quant: Weight format; None takes what the checkpoint is stored in.
+        context: Tokens of a sequence, prompt and answer; None takes min(8192, the model's own).
+        concurrency: Sequences at once, on one data-parallel replica.
+        kv_dtype: KV cache format; `auto` follows the checkpoint.
+        engine: Serving engine.
+        engine_version: Its version; None takes the newest known.
+        tp: Tensor parallel size; None takes what the GPUs allow.
+        pp: Pipeline stages.
+        dp: Data parallel replicas.
+        ep: Spread whole experts over the tp × dp ranks.
+        gpu_memory_utilization: Fraction of the card the engine may use; None takes the version's default.
+        max_num_batched_tokens: Tokens of one step; None takes the server's default for the card.
+        max_num_seqs: Sequences of one step; None likewise.
+        cpu_offload_gib: Weights kept in host memory, per GPU.
+        enforce_eager: No CUDA graphs.
+        offline: Never ask the Hub.
+
+    Raises:
+        MoesizeError: the question cannot be answered; its text says why in one sentence.
+    """
+    spec = model if isinstance(model, ModelSpec) else load_model(model, offline=offline)
+    card, count = (gpu, None) if isinstance(gpu, GpuSpec) else _hardware(gpu)
+    question = ask(
+        spec,
+        card,
+        gpus=gpus if gpus is not None else count,
+        quant=quant,
+        context=context,
+        concurrency=concurrency,
+        kv_dtype=kv_dtype,
+        engine=engine,
+        engine_version=engine_version,
+        tp=tp,
+        pp=pp,
+        dp=dp,
+        ep=ep,
+        options=EngineOptions(
+            gpu_memory_utilization=gpu_memory_utilization,
+            max_num_batched_tokens=max_num_batched_tokens,
+            max_num_seqs=max_num_seqs,
+            enforce_eager=enforce_eager,
+            cpu_offload_bytes=_offload_bytes(cpu_offload_gib),
+        ),
+    )
+    return report(question)
+
+
+def ask(
+    spec: ModelSpec,
+    gpu: GpuSpec,
+    *,
+    gpus: int | None = None,
+    quant: str | None = None,
+    context: int | None = None,
+    concurrency: int = 1,
+    kv_dtype: str = "auto",
+    engine: str = "vllm",
+    engine_version: str | None = None,
+    tp: int | None = None,
+    pp: int = 1,
+    dp: int = 1,
+    ep: bool = False,
+    options: EngineOptions | None = None,
+) -> Question:
+    """The question with its names resolved and its numbers checked.
+
+    Raises:
+        MoesizeError: a name nothing is known by, or numbers that contradict each other.
+    """
+    if concurrency < 1:
+        raise InputError(f"a concurrency of {concurrency} cannot be; use at least 1")
+    tokens, context_source = choose_context(spec, context)
+    scheme = choose_scheme(spec, quant)
+    return Question(
+        spec=spec,
+        scheme=scheme,
+        kv=choose_kv(spec, scheme, kv_dtype, engine),
+        gpu=gpu,
+        layout=choose_layout(gpus=gpus, tp=tp, pp=pp, dp=dp, ep=ep, spec=spec),
+        workload=Workload(tokens, concurrency),
+        context_source=context_source,
+        engine=engine,
+        version=engine_version,
+        options=options or EngineOptions(),
+    )
+
+
+def report(question: Question) -> out.CheckReport:
+    """The report of a question.
+
+    Raises:
+        MoesizeError: the engine refuses the layout or an option.
+    """
+    evaluation = evaluate(question)
+    judgement = evaluation.judgement
+    advice = suggestions_for(question, evaluation) if judgement.verdict != "fits" else []
+    spec, plan = question.spec, evaluation.plan
+    return out.CheckReport.of(
+        schema_=out.SCHEMA,
+        model=_model(spec),
+        quant=out.Quant.of(
+            name=question.scheme.name,
+            bits_per_weight=round(bits_per_weight(spec, question.scheme), 4),
+            checkpoint_bytes=checkpoint_bytes(spec, question.scheme),
+        ),
+        gpu=out.Gpu.of(name=question.gpu.name, count=question.layout.gpus, memory_bytes=question.gpu.memory_bytes),
+        layout=out.LayoutOut.of(
+            tp=question.layout.tp, pp=question.layout.pp, dp=question.layout.dp, ep=question.layout.ep_size
+        ),
+        engine=out.EngineOut.of(name=question.engine, version=plan.version),
+        workload=out.WorkloadOut.of(
+            context=question.workload.context_tokens,
+            context_source=question.context_source,
+            concurrency=question.workload.concurrency,
+            kv_dtype=question.kv.name,
+            gpu_memory_utilization=plan.defaults.get("gpu_memory_utilization"),
+            max_num_batched_tokens=plan.defaults.get("max_num_batched_tokens"),
+            max_num_seqs=plan.defaults.get("max_num_seqs"),
+        ),
+        per_gpu=_per_gpu(evaluation),
+        kv_cache=_kv_cache(evaluation),
+        compute=_compute(question),
+        terms=[_term(term) for term in _all_terms(question, evaluation)],
+        verdict=judgement.verdict,
+        oom_at=judgement.oom_at,
+        reasons=list(judgement.reasons),
+        suggestions=advice,
+        predicted_log=list(plan.log_lines),
+        notes=[*spec.notes, *question.scheme.notes, *plan.notes],
+    )
+
+
+def _hardware(gpu: str | int) -> tuple[GpuSpec, int | None]:
+    if isinstance(gpu, int):
+        return load_gpu(gpu), None
+    return resolve_hardware(gpu)
+
+
+def _offload_bytes(gib: float) -> int:
+    if not isfinite(gib) or gib < 0:
+        raise InputError(f"--cpu-offload is {gib}; it is an amount of GiB, not negative")
+    return round(gib * GIB)
+
+
+def _model(spec: ModelSpec) -> out.Model:
+    params = spec.params
+    experts = spec.experts
+    return out.Model.of(
+        name=spec.name,
+        source=spec.source,
+        architecture=spec.architecture,
+        layers=spec.num_layers,
+        moe_layers=len(spec.moe_layers),
+        context_length=spec.context_length,
+        params=out.Params.of(
+            total=params.total,
+            active=params.active,
+            active_excluding_input_embedding=params.active_excluding_input_embedding,
+            active_excluding_embeddings=params.active_excluding_embeddings,
+            by_role=dict(params.by_role),
+        ),
+        experts=out.Experts.of(routed=experts.routed, shared=experts.shared, per_token=experts.per_token),
+    )
+
+
+def _per_gpu(evaluation: Evaluation) -> out.PerGpu:
+    sums, budget = evaluation.totals, evaluation.plan.budget_bytes
+    return out.PerGpu.of(
+        budget_bytes=budget,
+        weights_bytes=sums.weights,
+        kv_cache_bytes=sums.kv_cache,
+        activation_bytes=sums.activation,
+        runtime_bytes=sums.runtime,
+        total_bytes=sums.total,
+        headroom_bytes=budget - sums.total,
+        total_low_bytes=sums.low,
+        total_high_bytes=sums.high,
+        outside_budget_bytes=sums.outside,
+    )
+
+
+def _kv_cache(evaluation: Evaluation) -> out.KvCache:
+    pool = evaluation.plan.pool
+    if pool is None:
+        return out.KvCache.of(**dict.fromkeys(out.KvCache.model_fields))
+    return out.KvCache.of(
+        bytes_per_token=pool.bytes_per_token,
+        bytes_per_token_in_window=pool.bytes_per_token_in_window,
+        state_bytes_per_sequence=pool.state_bytes_per_sequence,
+        pool_bytes=pool.n_bytes,
+        pool_tokens=pool.tokens,
+        max_context=pool.max_context_tokens,
+        max_concurrency=round(pool.max_concurrency, 2),
+    )
+
+
+def _compute(question: Question) -> out.Compute:
+    """Work of the fullest stage; a step passes all stages in turn, so its bound is their sum."""
+    spec, context, batch = question.spec, question.workload.context_tokens, question.workload.concurrency
+    by_role = flops_by_role(spec, context)
+    flops = decode_flops(spec, context)
+    layout, experts = question.layout, spec.experts
+    cache_read = sequence_bytes(spec, question.kv, context) * batch // (layout.tp * layout.pp)
+    read = seconds = 0.0
+    bound = None
+    for stage in stages(max(1, spec.num_layers), layout.pp):
+        weights = weights_read_bytes(rank_tensors(spec, layout, stage), question.scheme, batch)
+        share = flops * batch / (layout.tp * layout.pp)
+        bound = decode_bound(weights + cache_read, share, question.gpu, "bf16")
+        read = max(read, weights + cache_read)
+        seconds += bound.seconds if bound else 0.0
+    return out.Compute.of(
+        flops_per_token=flops,
+        prefill_flops_per_token=prefill_flops(spec, context),
+        flops_by_role={role: round(n) for role, n in by_role.items()},
+        bytes_read_per_step=round(read),
+        experts_touched_per_layer=round(expected_distinct_experts(experts.routed, experts.per_token, batch), 2),
+        decode_tokens_per_second_bound=round(batch * layout.dp / seconds, 1) if seconds else None,
+        bound_by=bound.bound_by if bound else None,
+    )
+
+
+def _all_terms(question: Question, evaluation: Evaluation) -> list[Term]:
+    """The plan's terms, with the cache the workload needs among them."""
+    plan, pool = evaluation.plan, evaluation.plan.pool
+    if pool is None:
+        return list(plan.terms)
+    work = question.workload
+    formula = f"{work.concurrency} × {work.context_tokens} tokens in whole pages, {question.kv.name}"
+    needed = pool.needed_bytes
+    cache = Term("KV cache", "kv_cache", needed, needed, needed, "counted", formula, question.spec.source)
+    weights = [term for term in plan.terms if term.category == "weights"]
+    return [*weights, cache, *(term for term in plan.terms if term.category != "weights")]
+
+
+def _term(term: Term) -> out.TermOut:
+    return out.TermOut.of(
+        term=term.term,
+        category=term.category,
+        bytes=term.n_bytes,
+        low_bytes=term.low_bytes,
+        high_bytes=term.high_bytes,
+        in_budget=term.in_budget,
+        basis=term.basis,
+        formula=term.formula,
+        source=term.source,
+    )
