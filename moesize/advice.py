@@ -45,7 +45,7 @@ def _less_work(question: Question, evaluation: Evaluation, _tried: dict[str, Any
 
 def _smaller_cache(question: Question, evaluation: Evaluation, _tried: dict[str, Any]) -> list[Suggestion]:
     """An 8-bit KV cache."""
-    if evaluation.judgement.oom_at == "load" or question.kv.quantised:
+    if evaluation.judgement.oom_at == "load" or question.kv.bits < 16:
         return []
     return list(
         _try(

@@ -8,7 +8,7 @@ from moesize.engines.base import EngineOptions, EnginePlan, Request, Workload
 from moesize.errors import InputError
 from moesize.hardware.gpu import GpuSpec
 from moesize.memory.layout import Layout, LayoutError
-from moesize.model.spec import ModelSpec
+from moesize.model.spec import CacheKind, ModelSpec
 from moesize.quant.checkpoint import stored_scheme
 from moesize.quant.kv import KvFormat, kv_format
 from moesize.quant.names import resolve_quant
@@ -100,7 +100,11 @@ def choose_scheme(spec: ModelSpec, quant: str | None) -> QuantScheme:
 
 def choose_kv(spec: ModelSpec, scheme: QuantScheme, name: str, engine: str) -> KvFormat:
     """The KV cache format of a name; `auto` follows the checkpoint, then the model's dtype."""
-    return kv_format(name, spec=spec, scheme=scheme, engine=engine)
+    found = kv_format(name, dtype=spec.dtype, checkpoint=scheme.kv_format, engine=engine)
+    sparse = any(cache.kind is CacheKind.INDEXER for cache in spec.caches)
+    if sparse and engine == "vllm" and found.name.startswith("fp8"):
+        return kv_format("fp8_ds_mla", dtype=spec.dtype, engine=engine)  # the only 8-bit layout of its sparse MLA kernels
+    return found
 
 
 def choose_context(spec: ModelSpec, context: int | None) -> tuple[int, Literal["given", "default"]]:

@@ -4,7 +4,7 @@ from math import prod
 
 from moesize.model.spec import Cache, CacheKind, ModelSpec
 from moesize.quant.kv import KvFormat
-from moesize.units import DTYPE_BYTES
+from moesize.units import DTYPE_BYTES, ceil_div
 
 _BOUNDED = (CacheKind.SLIDING, CacheKind.CHUNKED)
 
@@ -20,7 +20,18 @@ def bytes_per_token(spec: ModelSpec, kv: KvFormat, *, in_window: bool = False) -
 
 def layer_token_bytes(cache: Cache, kv: KvFormat) -> float:
     """Bytes one token takes in one layer, all heads together."""
-    return kv.token_bytes(cache, cache.num_kv_heads) / cache.tokens_per_entry
+    return entry_bytes(cache, kv, cache.num_kv_heads) / cache.tokens_per_entry
+
+
+def entry_bytes(cache: Cache, kv: KvFormat, heads: int) -> int:
+    """Bytes of one entry of one layer that keeps `heads` heads.
+
+    An indexer's keys are fp8 with one fp32 scale per 128 whatever the rest is kept in (vllm
+    `v1/attention/backends/mla/indexer.py`).
+    """
+    if cache.kind is CacheKind.INDEXER:
+        return heads * (cache.key_dim + 4 * ceil_div(cache.key_dim, 128))
+    return heads * kv.head_bytes(cache.key_dim, cache.value_dim)
 
 
 def state_bytes_per_sequence(spec: ModelSpec) -> int:

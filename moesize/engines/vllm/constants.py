@@ -44,7 +44,7 @@ class Rules:
         """Tokens of one block: 16, or what the attention backend asks for (FlashMLA and sparse MLA: 64)."""
         kinds = {cache.kind for cache in spec.caches}
         sparse = CacheKind.INDEXER in kinds
-        return 64 if sparse or (CacheKind.LATENT in kinds and kv.quantised) else self.default_block_tokens
+        return 64 if sparse or (CacheKind.LATENT in kinds and kv.bits < 16) else self.default_block_tokens
 
     def state_blocks(self, mixer: str) -> int:
         """Blocks of one layer's state for one sequence; Mamba-1 models run without overlapped steps."""

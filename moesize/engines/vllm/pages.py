@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from moesize.engines.vllm.constants import Rules
+from moesize.memory.kv_cache import entry_bytes
 from moesize.memory.layout import Layout, LayoutError
 from moesize.model.spec import Cache, CacheKind, ModelSpec, State
 from moesize.quant.kv import KvFormat
@@ -69,7 +70,7 @@ def rank_kv_heads(cache: Cache, tp: int) -> int:
 
 def _token_page(cache: Cache, count: int, kv: KvFormat, layout: Layout, block: int) -> Page:
     heads = rank_kv_heads(cache, layout.tp)
-    per_token = kv.token_bytes(cache, heads)
+    per_token = entry_bytes(cache, kv, heads)
     kind = cache.kind if cache.kind in (CacheKind.SLIDING, CacheKind.CHUNKED) else CacheKind.FULL
     entries = ceil_div(block, cache.tokens_per_entry)
     latent = cache.kind in (CacheKind.LATENT, CacheKind.INDEXER, CacheKind.COMPRESSED)
