@@ -67,7 +67,7 @@ def all_names() -> tuple[str, ...]:
 
 
 def models() -> dict[str, dict[str, Any]]:
-    """By name, what a list of the models shows: `title`, `family`, `total`, `active`, `routed`, `per_token`, `dtype`, `context`…
+    """By name, what a list of the models shows: `title`, `family`, `total`, `active`, `routed`, `per_token`, and so on.
 
     From the index alone; files it does not know are not in it.
     """

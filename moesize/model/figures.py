@@ -1,7 +1,7 @@
 """Published figures: what a vendor printed, how it was rounded, and whether our own count agrees."""
 
 from math import prod
-from typing import Any, Final
+from typing import Final
 
 from moesize.errors import InputError, printable
 from moesize.model.fields import Fields
@@ -21,7 +21,7 @@ COUNTED: Final = (
 _KEYS: Final = frozenset({"what", "value", "source", "note"})
 
 
-def read_figures(entries: Any, where: str) -> tuple[PublishedFigure, ...]:
+def read_figures(entries: object, where: str) -> tuple[PublishedFigure, ...]:
     """The `published:` list of a spec file.
 
     Raises:
@@ -32,7 +32,7 @@ def read_figures(entries: Any, where: str) -> tuple[PublishedFigure, ...]:
     return tuple(_read_figure(entry, f"{where}: published[{i}]") for i, entry in enumerate(entries))
 
 
-def _read_figure(entry: Any, where: str) -> PublishedFigure:
+def _read_figure(entry: object, where: str) -> PublishedFigure:
     if not isinstance(entry, dict):
         raise InputError(f"{where} is {printable(repr(entry), 60)}, expected what, value and source")
     unknown = sorted(str(key) for key in entry if key not in _KEYS)
@@ -46,7 +46,7 @@ def _read_figure(entry: Any, where: str) -> PublishedFigure:
     return PublishedFigure(what, value, fields.text("source"), fields.text("note", default=""), rounding)
 
 
-def parse_figure(value: Any, where: str) -> tuple[float, float]:
+def parse_figure(value: object, where: str) -> tuple[float, float]:
     """Parameters of a figure as printed, and what one unit of its last digit stands for (0 for an exact integer).
 
     `46.7B` is (46.7e9, 0.1e9); `236B` is (236e9, 1e9).

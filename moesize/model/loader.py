@@ -40,7 +40,9 @@ def load_model(reference: str | Path, *, offline: bool = False, family: str | No
 
 def _again_as(spec: ModelSpec, family: str | None) -> ModelSpec:
     if family and family != spec.architecture:
-        raise InputError(f"{spec.name} is of the family {spec.architecture}; --as is for configurations of unknown kind")
+        raise InputError(
+            f"{spec.name} is of the family {spec.architecture}; --as is for configurations of unknown kind"
+        )
     return spec
 
 
