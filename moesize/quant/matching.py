@@ -1,0 +1,132 @@
+"""Which modules a quantisation configuration means: names, prefixes, suffixes, globs and regular expressions.
+
+Configurations are untrusted. Every pattern is bounded, and all matching of one configuration shares a time budget.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from fnmatch import translate
+from time import perf_counter
+
+from moesize.errors import InputError, printable
+from moesize.model.spec import Tensor
+from moesize.quant.formats import WeightFormat
+from moesize.quant.scheme import Part, module_of, split_layers
+
+#: Longer patterns, or more repetitions in one, than any real configuration has.
+MAX_PATTERN_CHARS = 512
+MAX_REPETITIONS = 8
+#: Matching a real configuration takes milliseconds; a hostile one is stopped between two matches.
+MAX_SECONDS = 3.0
+
+#: What a configuration does with a module, by its full name.
+Choose = Callable[[str], WeightFormat | None]
+
+
+class ModuleSet:
+    """Modules given by full name, by a parent's name or by the last parts of the name.
+
+    This is the boundary rule of transformers' `should_convert_module`: `lm_head` is `model.lm_head` too, and
+    `model.layers.1` is not `model.layers.11`.
+    """
+
+    def __init__(self, entries: Iterable[str], *, substrings: bool = False) -> None:
+        plain: list[str] = []
+        patterns: list[Pattern] = []
+        for entry in entries:
+            if entry.startswith("re:"):
+                patterns.append(Pattern(entry[3:]))
+            elif "*" in entry or "?" in entry:
+                patterns.append(Pattern(entry, glob=True))
+            else:
+                plain.append(entry.removesuffix(".weight"))
+        self._names = frozenset(plain)
+        self._patterns = tuple(patterns)
+        self._substrings = tuple(self._names) if substrings else ()
+        #: Whether layers can differ: some entry has a digit or a character class in it.
+        self.tells_layers_apart = any(c.isdigit() for name in plain for c in name) or any(
+            p.tells_digits_apart for p in patterns
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._names or self._patterns)
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        names = self._names
+        if name in names:
+            return True
+        if names:
+            at = name.find(".")
+            while at >= 0:
+                if name[:at] in names or name[at + 1 :] in names:
+                    return True
+                at = name.find(".", at + 1)
+        return any(part in name for part in self._substrings) or any(p.matches(name) for p in self._patterns)
+
+
+class Pattern:
+    """A regular expression, matched from the start as `re.match` does, or a glob of the whole name.
+
+    Raises:
+        InputError: not a regular expression, or one whose matching could take unbounded time.
+    """
+
+    def __init__(self, text: str, *, glob: bool = False) -> None:
+        shown = printable(text, 60)
+        if len(text) > MAX_PATTERN_CHARS:
+            raise InputError(f"quantization_config: the pattern {shown!r} is longer than {MAX_PATTERN_CHARS} characters")
+        repetitions = text.count("*") + (0 if glob else text.count("+") + text.count("{"))
+        if repetitions > MAX_REPETITIONS or (not glob and re.search(r"\)\s*[*+{]", text)):
+            raise InputError(f"quantization_config: the pattern {shown!r} repeats too much to be matched safely")
+        try:
+            self._match = re.compile(translate(text) if glob else text).match
+        except (re.error, RecursionError, OverflowError):
+            raise InputError(f"quantization_config: {shown!r} is not a regular expression") from None
+        self.tells_digits_apart = any(c.isdigit() or c in "[?" for c in text)
+        self._spent = 0.0
+
+    def matches(self, name: str) -> bool:
+        """Whether the pattern matches.
+
+        Raises:
+            InputError: this pattern has used up its time.
+        """
+        start = perf_counter()
+        found = self._match(name) is not None
+        self._spent += perf_counter() - start
+        if self._spent > MAX_SECONDS:
+            raise InputError(f"quantization_config: the pattern {printable(self._match.__self__.pattern, 60)!r} takes too long to match")
+        return found
+
+
+def assign(tensor: Tensor, choose: Choose, *, layers_differ: bool) -> tuple[Part, ...]:
+    """The parts of a tensor by what `choose` says of each layer's module.
+
+    Experts of one layer are asked about by the first and, where names tell them apart, the last of them.
+
+    Raises:
+        InputError: experts of one layer that are stored differently.
+    """
+    module = module_of(tensor)
+    if tensor.layers is None:
+        return ((tensor, _of_experts(tensor, module, choose, both=layers_differ)),)
+    formats: dict[int, WeightFormat | None] = {}
+    by_digits: dict[int, WeightFormat | None] = {}
+    for layer in tensor.layers:
+        text = str(layer)
+        if layers_differ or len(text) not in by_digits:
+            name = module.replace("{layer}", text)
+            by_digits[len(text)] = _of_experts(tensor, name, choose, both=layers_differ)
+        formats[layer] = by_digits[len(text)]
+    return split_layers(tensor, formats)
+
+
+def _of_experts(tensor: Tensor, name: str, choose: Choose, *, both: bool) -> WeightFormat | None:
+    if "{expert}" not in name:
+        return choose(name)
+    first = choose(name.replace("{expert}", "0"))
+    if both and tensor.experts > 1 and choose(name.replace("{expert}", str(tensor.experts - 1))) != first:
+        raise InputError(f"quantization_config stores the experts of {name} in different formats, which is not supported")
+    return first

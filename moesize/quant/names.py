@@ -1,0 +1,102 @@
+"""Quantisations by the names people write: `gptq-4bit`, `awq`, `int4`, `w4a16`, `nf4`, `fp8`, `q4_k_m`, `exl3-4bpw`, …."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+from moesize.errors import UnknownNameError
+from moesize.model.spec import ModelSpec, Role, Tensor
+from moesize.quant import name_rules
+from moesize.quant.catalogue import QuantInfo, list_quants
+from moesize.quant.checkpoint import stored_scheme
+from moesize.quant.codebooks import Exl2, Exl3
+from moesize.quant.floats import MxFp4
+from moesize.quant.formats import WeightFormat
+from moesize.quant.scheme import Part, QuantScheme, Rule, by_convention, is_quantisable, unquantised
+
+__all__ = ["QuantInfo", "list_quants", "resolve_quant"]
+
+#: Names for which a checkpoint that is already of such a method answers with its own scheme, as engines do.
+_STORED_ALREADY = {
+    "fp8": ("fp8", "fbgemm_fp8", "compressed-tensors", "modelopt"),
+    "gptq": ("gptq",),
+    "awq": ("awq",),
+    "mxfp4": ("mxfp4", "quark"),
+    "nvfp4": ("modelopt", "compressed-tensors"),
+    "bnb": ("bitsandbytes",),
+    "bitsandbytes": ("bitsandbytes",),
+    "compressed-tensors": ("compressed-tensors",),
+    "modelopt": ("modelopt",),
+}
+_STORED = frozenset({"none", "auto", "native", "checkpoint", "stored"})
+
+
+def resolve_quant(name: str, spec: ModelSpec) -> QuantScheme:
+    """The scheme a name stands for, on the tensors of `spec`.
+
+    What is left alone keeps the model's dtype (bfloat16 where that is wider than 16 bits, as quantised checkpoints do).
+
+    Raises:
+        UnknownNameError: a name of no quantisation; with the nearest ones.
+        InputError: a width or group size the format does not have.
+    """
+    text = name_rules.normal(name)
+    if text in _STORED:
+        return stored_scheme(spec)
+    if text in name_rules.PLAIN:
+        return unquantised(*name_rules.PLAIN[text])
+    if spec.quantization_config and text in _STORED_ALREADY:
+        stored = stored_scheme(spec)
+        if stored.method in _STORED_ALREADY[text] and (text == stored.method or stored.name.startswith(text)):
+            return stored
+    dtype = spec.dtype if spec.dtype in ("float16", "bfloat16") else "bfloat16"
+    made = name_rules.parse(text, dtype)
+    if made:
+        return _scheme(*made, dtype)
+    from moesize.quant import gguf_mixes  # noqa: PLC0415  only GGUF names need it
+
+    mix = gguf_mixes.find_mix(text)
+    if mix is None:
+        raise UnknownNameError("quantisation", name, _known_names(), "see `moesize quants`")
+    return gguf_mixes.mix_scheme(mix, spec)
+
+
+def _known_names() -> list[str]:
+    return [name for info in list_quants() for name in (info.name, *info.aliases)]
+
+
+@lru_cache(maxsize=256)
+def _scheme(name: str, method: str, fmt: WeightFormat, dtype: str) -> QuantScheme:
+    rule, notes = by_convention(fmt), ()
+    if method == "bitsandbytes":
+        rule = by_convention(fmt, takes=_is_linear_module)
+        notes = (f"bitsandbytes takes nn.Linear modules only: experts stored as one 3-D array stay in {dtype}",)
+    elif isinstance(fmt, MxFp4) and method == "mxfp4":
+        rule = _mxfp4_rule(fmt)
+    elif isinstance(fmt, Exl2 | Exl3):
+        rule = _with_head(fmt, type(fmt)(6.0))
+    return QuantScheme(name, method, dtype, rule, fmt, notes)
+
+
+def _is_linear_module(tensor: Tensor) -> bool:
+    return is_quantisable(tensor) and not tensor.stacked
+
+
+def _mxfp4_rule(fmt: MxFp4) -> Rule:
+    """As gpt-oss does: routed experts only, in its own layout where they are stored stacked."""
+
+    def rule(tensor: Tensor) -> tuple[Part, ...]:
+        takes = is_quantisable(tensor) and tensor.role is Role.ROUTED_EXPERT
+        return ((tensor, replace(fmt, blocks=tensor.stacked) if takes else None),)
+
+    return rule
+
+
+def _with_head(fmt: WeightFormat, head: WeightFormat) -> Rule:
+    """As exllama does: the head is quantised too, apart from a tied embedding, which stays."""
+
+    def rule(tensor: Tensor) -> tuple[Part, ...]:
+        if tensor.role is Role.LM_HEAD and len(tensor.shape) == 2:
+            return ((replace(tensor, tied_to=None), head),)
+        return ((tensor, fmt if is_quantisable(tensor) else None),)
+
+    return rule
