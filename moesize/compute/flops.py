@@ -27,7 +27,11 @@ def matmul_flops(tensor: Tensor) -> int:
 def attention_flops(spec: ModelSpec, context: float) -> float:
     """Score and value products of one token that sees `context` tokens: 2 · heads · (qk + v) · tokens seen, per layer."""
     return sum(
-        2 * len(a.layers) * a.num_heads * (a.qk_head_dim + a.v_head_dim) * _seen(context, a.window_tokens)
+        2
+        * len(a.layers)
+        * a.num_heads
+        * (a.qk_head_dim + a.v_head_dim)
+        * _seen(context / a.tokens_per_entry, a.window_tokens)
         for a in spec.attentions
     )
 
@@ -64,7 +68,11 @@ def prefill_flops(spec: ModelSpec, context: int) -> int:
     matmuls = sum(matmul_flops(t) for t in spec.tensors if t.role is not Role.LM_HEAD)
     head = sum(matmul_flops(t) for t in spec.tensors if t.role is Role.LM_HEAD)
     products = sum(
-        2 * len(a.layers) * a.num_heads * (a.qk_head_dim + a.v_head_dim) * _mean_seen(context, a.window_tokens)
+        2
+        * len(a.layers)
+        * a.num_heads
+        * (a.qk_head_dim + a.v_head_dim)
+        * _mean_seen(context // a.tokens_per_entry, a.window_tokens)
         for a in spec.attentions
     )
     return round(matmuls + head / context + products + state_flops(spec))

@@ -215,7 +215,8 @@ class Cache:
 class Attention:
     """The score and value products of each of `layers`: what costs FLOPs without being a weight.
 
-    `qk_head_dim` and `v_head_dim` are those the products are computed with; `window_tokens` caps the context they see.
+    `qk_head_dim` and `v_head_dim` are those the products are computed with; they see one entry for `tokens_per_entry`
+    tokens of context, and of those entries at most `window_tokens`.
     """
 
     layers: tuple[int, ...]
@@ -224,6 +225,7 @@ class Attention:
     v_head_dim: int
     window_tokens: int | None = None
     causal: bool = True
+    tokens_per_entry: int = 1
 
 
 @dataclass(frozen=True, slots=True)

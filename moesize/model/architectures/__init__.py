@@ -19,6 +19,7 @@ FAMILIES: dict[str, str] = {
     "deepseek_v2": "deepseek",
     "deepseek_v3": "deepseek",
     "deepseek_v32": "deepseek",
+    "deepseek_v4": "deepseek_v4",
     "dots1": "dots1",
     "ernie4_5_moe": "ernie4_5_moe",
     "exaone": "exaone",

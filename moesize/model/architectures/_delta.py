@@ -109,9 +109,9 @@ def gated_delta_cache(layers: tuple[int, ...], dims: GatedDelta, *, dtype: str) 
     """What `layers` keep per sequence: the last inputs of the convolution and one matrix per value head."""
     conv = State("conv", (2 * dims.keys + dims.values, dims.kernel))
     recurrent = State("recurrent", (dims.value_heads, dims.key_dim, dims.value_dim), dtype)
-    return state_cache(layers, conv, recurrent)
+    return state_cache(layers, "gdn", conv, recurrent)
 
 
-def state_cache(layers: tuple[int, ...], *states: State) -> list[Cache]:
+def state_cache(layers: tuple[int, ...], mixer: str, *states: State) -> list[Cache]:
     """The states of `layers`; nothing when there are no such layers."""
-    return [Cache(CacheKind.STATE, layers, states=states)] if layers else []
+    return [Cache(CacheKind.STATE, layers, states=states, mixer=mixer)] if layers else []

@@ -140,7 +140,7 @@ def mamba2(
 def mamba1_cache(layers: tuple[int, ...], dims: Mamba1, *, dtype: str) -> list[Cache]:
     """What `layers` keep per sequence: the last inputs of the convolution and `state` values per channel."""
     conv, recurrent = State("conv", (dims.inner, dims.kernel)), State("recurrent", (dims.inner, dims.state), dtype)
-    return state_cache(layers, conv, recurrent)
+    return state_cache(layers, "mamba1", conv, recurrent)
 
 
 def mamba2_cache(layers: tuple[int, ...], dims: Mamba2, *, dtype: str) -> list[Cache]:
@@ -148,7 +148,7 @@ def mamba2_cache(layers: tuple[int, ...], dims: Mamba2, *, dtype: str) -> list[C
     recurrent = State("recurrent", (dims.heads, dims.head_dim, dims.state), dtype)
     # One group of B and C is whole on every rank; several are divided with the heads.
     groups = State("conv_groups", (2 * dims.grouped, dims.kernel), split_dim=None if dims.groups == 1 else 0)
-    return state_cache(layers, State("conv", (dims.inner, dims.kernel)), groups, recurrent)
+    return state_cache(layers, "mamba2", State("conv", (dims.inner, dims.kernel)), groups, recurrent)
 
 
 def _conv(
