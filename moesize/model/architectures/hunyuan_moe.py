@@ -1,5 +1,4 @@
-"""Hunyuan-A13B and Hunyuan-Large: every layer a mixture with a shared expert; in Large every second layer reads the
-keys and values of the layer before it (CLA).
+"""Hunyuan-A13B and Hunyuan-Large: every layer a mixture with a shared expert, layers may read another one's keys (CLA).
 
 Names: transformers `models/hunyuan_v1_moe`; vLLM `models/hunyuan_v1.py` for the layers that share.
 """
