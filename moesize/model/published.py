@@ -4,6 +4,9 @@ from moesize.errors import InputError, NotSizeableError
 from moesize.model.fields import Fields
 from moesize.model.spec import Kind, ModelSpec, PublishedCounts, Role, Tensor
 
+#: A thousand times the largest model anybody claims.
+MAX_PARAMETERS = 2 * 10**15
+
 _KEYS = frozenset({"total", "active", "experts", "experts_per_token", "source"})
 
 
@@ -20,7 +23,7 @@ def counts_spec(document: Fields) -> ModelSpec:
     unknown = sorted(str(key) for key in counts.values if key not in _KEYS)
     if unknown:
         raise InputError(f"{counts.where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}")
-    total, active = counts.count("total"), counts.count("active")
+    total, active = (counts.count(key, maximum=MAX_PARAMETERS) for key in ("total", "active"))
     experts = counts.expert_count("experts")
     per_token = counts.count("experts_per_token", maximum=experts)
     if active > total:
@@ -41,7 +44,9 @@ def counts_spec(document: Fields) -> ModelSpec:
         tensors=tuple(tensors),
         counts=PublishedCounts(total, active, experts, per_token),
         notes=(
-            f"Only counts are known of this model, from {counts.text('source')}: its weights can be sized; "
-            "its KV cache, layers and how it would be divided over GPUs cannot.",
+            (
+                f"Only counts are known of this model, from {counts.text('source')}: its weights can be sized; "
+                "its KV cache, layers and how it would be divided over GPUs cannot."
+            ),
         ),
     )

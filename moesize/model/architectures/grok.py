@@ -1,6 +1,6 @@
 """Grok-1 and Grok-2: four norms per layer; Grok-2 adds a dense MLP beside the experts (`residual_moe`).
 
-Names: checkpoint `xai-org/grok-2` as SGLang's `models/grok.py` loads it; Grok-1 was released in JAX, and its conversions
+Names: checkpoint `xai-org/grok-2` as SGLang's `models/grok.py` loads it. Grok-1 was released in JAX and its conversions
 rename freely, so the same names stand for it. Grok-2's configuration calls itself `git`.
 """
 
