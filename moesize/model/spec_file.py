@@ -111,4 +111,4 @@ def merged_config(document: Mapping[str, Any], path: Path) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for layer in reversed(layers):
         config |= layer
-    return {key: value for key, value in config.items() if value is not None}
+    return config  # nulls stay: to some classes a null window is no window, a missing one their default
