@@ -31,6 +31,8 @@ FAMILIES: dict[str, str] = {
     "gemma2": "gemma",
     "gemma3": "gemma3",
     "gemma3_text": "gemma",
+    "gemma3n": "gemma3n",
+    "gemma3n_text": "gemma3n",
     "gemma4": "gemma4",
     "gemma4_text": "gemma4",
     "git": "grok",

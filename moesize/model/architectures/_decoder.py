@@ -106,9 +106,14 @@ class Decoder:
         windows: Sequence[int | None] | None = None,
         ropes: Iterable[Rope] | None = None,
         context_length: int | None = None,
-        notes: Iterable[str] = (),
+        cache_owners: tuple[int, ...] | None = None,
     ) -> ModelSpec:
-        """The spec; `windows` has one entry per layer, None for a layer that sees everything."""
+        """The spec.
+
+        `windows` has one entry per layer, None for a layer that sees everything; layers outside `cache_owners` read the
+        keys and values of another.
+        """
+        owners = self.layers if cache_owners is None else cache_owners
         by_window: dict[int | None, list[int]] = {}
         for layer, window in zip(self.layers, windows or [None] * len(self.layers), strict=True):
             by_window.setdefault(window, []).append(layer)
@@ -123,7 +128,10 @@ class Decoder:
                 cache
                 for window, layers in groups
                 for cache in blocks.kv_cache(
-                    layers, num_kv_heads=self.num_kv_heads, head_dim=self.head_dim, window_tokens=window
+                    (layer for layer in layers if layer in owners),
+                    num_kv_heads=self.num_kv_heads,
+                    head_dim=self.head_dim,
+                    window_tokens=window,
                 )
             ],
             attentions=[
@@ -135,7 +143,6 @@ class Decoder:
             ],
             ropes=blocks.rope_of(self.config, self.head_dim) if ropes is None else ropes,
             context_length=context_length,
-            notes=notes,
         )
 
 

@@ -1,8 +1,7 @@
 """LLaVA and what is wrapped like it: LLaVA-NeXT, Pixtral-12B as converted, PaliGemma, Aya Vision.
 
-Names: transformers `models/llava`, `models/llava_next`, `models/paligemma`, `models/aya_vision`; checkpoints keep the language
-model under `language_model.`.
-
+Names: transformers `models/llava`, `models/llava_next`, `models/paligemma`, `models/aya_vision`; checkpoints keep the
+language model under `language_model.`.
 """
 
 from moesize.model.architectures import _blocks as blocks

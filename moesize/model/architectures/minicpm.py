@@ -12,8 +12,8 @@ from moesize.model.spec import Attention, Cache, CacheKind, ModelSpec
 
 #: vLLM `models/minicpm3.py` pads values to the keys' width and caches every head.
 EXPANDED = (
-    "The KV cache is counted as the latent, as transformers and SGLang keep it; vLLM's class for MiniCPM3 expands it to "
-    "{:,} B a token in 16 bit."
+    "The KV cache is counted as the latent, as transformers and SGLang keep it; vLLM's class for MiniCPM3 expands it "
+    "to {:,} B a token in 16 bit."
 )
 
 

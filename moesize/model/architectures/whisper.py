@@ -1,7 +1,7 @@
 """Whisper: an audio encoder of fixed length and a decoder that looks at it through cross-attention.
 
-Names: transformers `models/whisper`; checkpoints `openai/whisper-*` use the same. Layers are numbered within their stack,
-as there.
+Names: transformers `models/whisper`; checkpoints `openai/whisper-*` use the same. Layers are numbered within their
+stack, as there.
 """
 
 from dataclasses import replace
