@@ -1,1 +1,1 @@
-
+"""The gate: deployment files in, verdicts for continuous integration out."""

@@ -1,0 +1,130 @@
+"""Reading deployments from files: discover, split, parse what may concern a model server, hand it to the readers."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from moesize.errors import InputError, MoesizeError
+from moesize.gate.assemble import complete
+from moesize.gate.discover import discover, read_text, shown
+from moesize.gate.document import Chunk, Document, DocumentError, Position
+from moesize.gate.facts import Deployment, Problem, ReadResult
+from moesize.gate.manifests import read_document
+from moesize.gate.parsing import parse
+from moesize.gate.sources import chunks, documents
+from moesize.gate.tree import Tree
+
+#: A document without any of these serves no model; most documents of a tree are passed over by this alone.
+_WORDS: Final = (
+    *("gpu", "model", "vllm", "sglang", "llama", "huggingface", "accelerator", "instancetype", "trtllm"),
+    *("tensor-parallel", "tensor_parallel", "max-num-", "max_num_", "kv-cache", "kv_cache"),
+)
+_MAX_ITEMS: Final = 10_000
+
+
+def read_deployments(paths: Iterable[Path], *, root: Path) -> ReadResult:
+    """Every model served by the files under `paths`; files are called relative to `root`, and none outside it is read.
+
+    What cannot be read is told in `problems`; nothing is raised for the content of a file.
+    """
+    reading = _Reading(root)
+    for path in paths_of(paths, root, reading.problems):
+        reading.add(path)
+    deployments = sorted(reading.deployments(), key=lambda d: (d.where, d.name, d.role or ""))
+    return ReadResult(tuple(deployments), tuple(sorted(reading.problems, key=_place)), reading.files, reading.documents)
+
+
+def paths_of(paths: Iterable[Path], root: Path, problems: list[Problem]) -> Iterator[Path]:
+    """The files to read; what cannot be reached goes to `problems`."""
+    for found in discover(paths, root):
+        if isinstance(found, Problem):
+            problems.append(Problem(found.kind, found.text, Position(shown(Path(found.where.file), root))))
+        else:
+            yield found
+
+
+class _Reading:
+    """One run: texts first, so that documents may refer to each other in any order, then deployments."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.problems: list[Problem] = []
+        self.files = 0
+        self.documents = 0
+        self._tree = Tree(self._read_beside)
+        self._chunks: list[Chunk] = []
+        self._parsed: list[Document] = []
+
+    def add(self, path: Path) -> None:
+        """Read one file; keep what may serve a model or be referred to."""
+        file = shown(path, self.root)
+        try:
+            text = read_text(path)
+            self.files += 1
+            for document in documents(text, file):
+                self.documents += 1
+                self._parsed.append(document)
+        except DocumentError as error:
+            self.problems.append(Problem("invalid", str(error), Position(file, error.line)))
+            return
+        except InputError as error:
+            kind = "too-large" if "larger than" in str(error) else "unreadable"
+            self.problems.append(Problem(kind, str(error), Position(file)))  # type: ignore[arg-type]
+            return
+        for chunk in chunks(text, file):
+            self.documents += 1
+            self._tree.add(chunk)
+            lowered = chunk.text.lower()
+            if any(word in lowered for word in _WORDS):
+                self._chunks.append(chunk)
+
+    def deployments(self) -> Iterator[Deployment]:
+        """What the files read serve."""
+        for document in self._parsed:
+            yield from self._read(document)
+        for chunk in self._chunks:
+            try:
+                found = parse(chunk)
+            except DocumentError as error:
+                self.problems.append(_problem(chunk, error))
+                continue
+            for document in found:
+                for item in _items(document):
+                    yield from self._read(item)
+
+    def _read(self, document: Document) -> Iterator[Deployment]:
+        try:
+            for draft in read_document(document, self._tree):
+                yield complete(draft)
+        except MoesizeError as error:
+            self.problems.append(Problem("invalid", str(error), document.root.position))
+
+    def _read_beside(self, file: str) -> str:
+        """Text of a file that one of the files read refers to, called relative to the root; never outside it."""
+        path = self.root / file
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise InputError(f"{file} lies outside the tree")
+        return read_text(path)
+
+
+def _items(document: Document) -> Iterator[Document]:
+    """The objects of a `kind: List`; otherwise the document itself."""
+    items = document.root.get("items")
+    if items is None or not (document.root.text_at("kind") or "").endswith("List"):
+        yield document
+        return
+    for item in items.elements[:_MAX_ITEMS]:
+        yield Document(document.file, item, document.repeated_keys)
+
+
+def _problem(chunk: Chunk, error: DocumentError) -> Problem:
+    where = Position(chunk.file, error.line)
+    if error.complexity:
+        return Problem("too-complex", str(error), where)
+    if "{{" in chunk.text:
+        return Problem("template", "is a template; render it first (helm template, kustomize build)", where)
+    return Problem("invalid", str(error), where)
+
+
+def _place(problem: Problem) -> tuple[Position, str]:
+    return problem.where, problem.kind
