@@ -3,20 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from moesize.api import check
     from moesize.errors import MoesizeError
     from moesize.hardware.gpu import load_gpu
     from moesize.model.loader import load_model
-    from moesize.results import CheckReport
-    from moesize.sizing import check
+    from moesize.report_model import CheckReport
 
 __version__ = "0.1.0"
 
 __all__ = ["CheckReport", "MoesizeError", "__version__", "check", "load_gpu", "load_model"]
 
 _HOMES = {
-    "CheckReport": "moesize.results",
+    "CheckReport": "moesize.report_model",
     "MoesizeError": "moesize.errors",
-    "check": "moesize.sizing",
+    "check": "moesize.api",
     "load_gpu": "moesize.hardware.gpu",
     "load_model": "moesize.model.loader",
 }

@@ -8,7 +8,8 @@ from typing import Any
 from moesize.data import read_yaml
 from moesize.engines.base import Workload
 from moesize.errors import MoesizeError
-from moesize.hardware.gpu import GpuSpec, load_gpu
+from moesize.hardware import catalogue
+from moesize.hardware.gpu import load_gpu
 from moesize.quant.names import resolve_quant
 from moesize.quant.sizes import bits_per_weight
 from moesize.question import Evaluation, Question, choose_kv, evaluate
@@ -17,6 +18,7 @@ from moesize.units import GIB, gib, round_up
 
 _FILE = Path(__file__).with_name("advice.yaml")
 _CONTEXT_STEP = 256
+_CARDS_SHOWN = 2
 
 
 def suggestions_for(question: Question, evaluation: Evaluation) -> list[Suggestion]:
@@ -70,24 +72,20 @@ def _more_gpus(question: Question, _evaluation: Evaluation, tried: dict[str, Any
     return []
 
 
-def _other_card(question: Question, _evaluation: Evaluation, tried: dict[str, Any]) -> list[Suggestion]:
-    """The smallest larger card that does it with the same number of GPUs."""
+def _other_card(question: Question, evaluation: Evaluation, tried: dict[str, Any]) -> list[Suggestion]:
+    """The two smallest larger cards that do it with the same number of GPUs."""
+    least = max(question.gpu.memory_bytes + 1, evaluation.totals.weights)
+    found: list[Suggestion] = []
     for gpu_id in tried["cards"]:
-        card = _card(gpu_id)
-        if card is None or card.memory_bytes <= question.gpu.memory_bytes:
+        if len(found) == _CARDS_SHOWN:
+            break
+        if catalogue.memory_bytes(gpu_id) < least:
             continue
+        card = load_gpu(gpu_id)
         count = f"{question.layout.gpus}× " if question.layout.gpus > 1 else ""
         text = f"{count}{card.name}, {round(gib(card.memory_bytes))} GiB"
-        for suggestion in _try(question, text, f'--gpu "{card.name}"', lambda q, c=card: replace(q, gpu=c)):
-            return [suggestion]
-    return []
-
-
-def _card(gpu_id: str) -> GpuSpec | None:
-    try:
-        return load_gpu(gpu_id)
-    except MoesizeError:
-        return None
+        found += _try(question, text, f'--gpu "{card.name}"', lambda q, c=card: replace(q, gpu=c))
+    return found
 
 
 def _smaller_weights(question: Question, _evaluation: Evaluation, tried: dict[str, Any]) -> list[Suggestion]:
@@ -124,15 +122,15 @@ def _host_memory(question: Question, evaluation: Evaluation, _tried: dict[str, A
 def _try(
     question: Question, text: str, option: str, change: Callable[[Question], Question], note: str = ""
 ) -> Iterator[Suggestion]:
-    """The suggestion, when the changed question really comes out better than `oom`."""
+    """The suggestion, when the changed question comes out within the budget."""
     try:
         evaluation = evaluate(change(question))
     except MoesizeError:
         return
-    if evaluation.judgement.verdict == "oom":
-        return
     sums = evaluation.totals
-    yield Suggestion.of(
+    if evaluation.judgement.verdict == "oom" or sums.total > evaluation.plan.budget_bytes:
+        return
+    yield Suggestion(
         change=text,
         option=option,
         verdict=evaluation.judgement.verdict,

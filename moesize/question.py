@@ -1,7 +1,7 @@
 """A sizing question with every name resolved, and its evaluation: what compare, plan, advice and check all run."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from moesize.engines import load_engine
 from moesize.engines.base import EngineOptions, EnginePlan, Request, Workload
@@ -38,8 +38,7 @@ class Question:
         return replace(self, scheme=scheme)
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """A plan and what follows from it."""
 
     plan: EnginePlan

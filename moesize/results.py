@@ -1,31 +1,20 @@
-"""What `check()` returns: a versioned, JSON-ready report (schema `moesize.check/1`).
+"""What a sizing question is answered with (schema `moesize.check/1`): every field is defined here, once.
 
-Bytes are integers; per GPU means the fullest rank. The models build their validators only when something is validated
-or dumped, so that a text report does not pay for them.
+Bytes are integers; per GPU means the fullest rank. These are plain dataclasses, because a terminal report should not pay
+for pydantic; `moesize.report_model.CheckReport` is the pydantic model over them, and `moesize.report.json` writes them.
 """
 
-from typing import Any, Literal, Self
-
-from pydantic import BaseModel, ConfigDict, Field
+from dataclasses import dataclass
+from typing import Final, Literal
 
 Verdict = Literal["fits", "tight", "oom"]
 OomAt = Literal["load", "kv_cache", "runtime"]
 
-SCHEMA = "moesize.check/1"
+SCHEMA: Final = "moesize.check/1"
 
 
-class Part(BaseModel):
-    """Frozen, without unknown keys, and built late."""
-
-    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
-
-    @classmethod
-    def of(cls, **values: Any) -> Self:
-        """An instance of values that are known to be right: our own."""
-        return cls.model_construct(**values)
-
-
-class Params(Part):
+@dataclass(slots=True, eq=False, repr=False)
+class Params:
     """Parameter counts under every convention vendors use."""
 
     total: int
@@ -35,7 +24,8 @@ class Params(Part):
     by_role: dict[str, int]
 
 
-class Experts(Part):
+@dataclass(slots=True, eq=False, repr=False)
+class Experts:
     """Experts of a layer; zeros for a dense model."""
 
     routed: int
@@ -43,7 +33,8 @@ class Experts(Part):
     per_token: int
 
 
-class Model(Part):
+@dataclass(slots=True, eq=False, repr=False)
+class Model:
     """The model that was sized."""
 
     name: str
@@ -56,7 +47,8 @@ class Model(Part):
     experts: Experts
 
 
-class Quant(Part):
+@dataclass(slots=True, eq=False, repr=False)
+class Quant:
     """How its weights are stored."""
 
     name: str
@@ -64,7 +56,8 @@ class Quant(Part):
     checkpoint_bytes: int
 
 
-class Gpu(Part):
+@dataclass(slots=True, eq=False, repr=False)
+class Gpu:
     """The card; `memory_bytes` is what the driver lets a process see of one."""
 
     name: str
@@ -72,7 +65,8 @@ class Gpu(Part):
     memory_bytes: int
 
 
-class LayoutOut(Part):
+@dataclass(slots=True, eq=False, repr=False)
+class LayoutOut:
     """How the model is spread; `ep` is the number of ranks the experts are spread over (1 = not)."""
 
     tp: int
@@ -81,14 +75,16 @@ class LayoutOut(Part):
     ep: int
 
 
-class EngineOut(Part):
+@dataclass(slots=True, eq=False, repr=False)
+class EngineOut:
     """The serving engine whose rules were used."""
 
     name: str
     version: str
 
 
-class WorkloadOut(Part):
+@dataclass(slots=True, eq=False, repr=False)
+class WorkloadOut:
     """What was asked for; `context_source` says where the context comes from."""
 
     context: int
@@ -100,7 +96,8 @@ class WorkloadOut(Part):
     max_num_seqs: int | None
 
 
-class PerGpu(Part):
+@dataclass(slots=True, eq=False, repr=False)
+class PerGpu:
     """The receipt of the fullest rank. weights + kv_cache + activation + runtime = total; budget − total = headroom."""
 
     budget_bytes: int
@@ -115,7 +112,8 @@ class PerGpu(Part):
     outside_budget_bytes: int
 
 
-class KvCache(Part):
+@dataclass(slots=True, eq=False, repr=False)
+class KvCache:
     """The cache of one data-parallel replica; None where the model's makers do not say what it keeps."""
 
     bytes_per_token: int | None
@@ -127,7 +125,8 @@ class KvCache(Part):
     max_concurrency: float | None
 
 
-class Compute(Part):
+@dataclass(slots=True, eq=False, repr=False)
+class Compute:
     """Work per token, and the bound memory bandwidth and peak rate set to decoding at the asked concurrency."""
 
     flops_per_token: int
@@ -139,7 +138,8 @@ class Compute(Part):
     bound_by: Literal["bandwidth", "compute"] | None
 
 
-class TermOut(Part):
+@dataclass(slots=True, eq=False, repr=False)
+class TermOut:
     """One line of the receipt: what, how many bytes (with the interval seen), how it was obtained, from what."""
 
     term: str
@@ -153,7 +153,8 @@ class TermOut(Part):
     source: str
 
 
-class Suggestion(Part):
+@dataclass(slots=True, eq=False, repr=False)
+class Suggestion:
     """A change that was tried through the same estimator, and what came out."""
 
     change: str
@@ -164,10 +165,14 @@ class Suggestion(Part):
     note: str = ""
 
 
-class CheckReport(Part):
-    """The answer."""
+@dataclass(slots=True, eq=False, repr=False)
+class CheckResult:
+    """The answer.
 
-    schema_: Literal["moesize.check/1"] = Field(default=SCHEMA, alias="schema")
+    `terms` and the four sums of `per_gpu` are the same bytes; `suggestions` were each tried through the same estimator.
+    """
+
+    schema: Literal["moesize.check/1"]
     model: Model
     quant: Quant
     gpu: Gpu
@@ -184,12 +189,3 @@ class CheckReport(Part):
     suggestions: list[Suggestion]
     predicted_log: list[str]
     notes: list[str]
-
-    @property
-    def fits(self) -> bool:
-        """Whether the workload fits, tightly or well."""
-        return self.verdict != "oom"
-
-    def to_json(self, *, indent: int | None = 2) -> str:
-        """The report as JSON, under the schema's own key names."""
-        return self.model_dump_json(by_alias=True, indent=indent)

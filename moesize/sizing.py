@@ -1,16 +1,15 @@
-"""`check()`: the one place where model, quantisation, GPU, engine and workload meet."""
+"""`size()`, the function behind `check`: the one place where model, quantisation, GPU, engine and workload meet."""
 
 from math import isfinite
 
 from moesize import results as out
-from moesize.advice import suggestions_for
 from moesize.compute.experts import expected_distinct_experts
 from moesize.compute.flops import decode_flops, flops_by_role, prefill_flops
 from moesize.compute.roofline import decode_bound, weights_read_bytes
 from moesize.engines.base import EngineOptions, Term, Workload
 from moesize.errors import InputError
+from moesize.hardware import catalogue
 from moesize.hardware.gpu import GpuSpec, load_gpu
-from moesize.hardware.instances import resolve_hardware
 from moesize.memory.kv_cache import sequence_bytes
 from moesize.memory.layout import stages
 from moesize.memory.sharding import rank_tensors
@@ -29,7 +28,7 @@ from moesize.question import (
 from moesize.units import GIB
 
 
-def check(
+def size(
     model: str | ModelSpec,
     gpu: str | int | GpuSpec,
     *,
@@ -50,7 +49,7 @@ def check(
     cpu_offload_gib: float = 0,
     enforce_eager: bool = False,
     offline: bool = False,
-) -> out.CheckReport:
+) -> out.CheckResult:
     """Whether a model, served this way, fits on these GPUs.
 
     Args:
@@ -101,7 +100,7 @@ def check(
             cpu_offload_bytes=_offload_bytes(cpu_offload_gib),
         ),
     )
-    return report(question)
+    return answer(question)
 
 
 def ask(
@@ -144,30 +143,30 @@ def ask(
     )
 
 
-def report(question: Question) -> out.CheckReport:
-    """The report of a question.
+def answer(question: Question) -> out.CheckResult:
+    """The answer to a question.
 
     Raises:
         MoesizeError: the engine refuses the layout or an option.
     """
     evaluation = evaluate(question)
     judgement = evaluation.judgement
-    advice = suggestions_for(question, evaluation) if judgement.verdict != "fits" else []
+    advice = _advice(question, evaluation) if judgement.verdict != "fits" else []
     spec, plan = question.spec, evaluation.plan
-    return out.CheckReport.of(
-        schema_=out.SCHEMA,
+    return out.CheckResult(
+        schema=out.SCHEMA,
         model=_model(spec),
-        quant=out.Quant.of(
+        quant=out.Quant(
             name=question.scheme.name,
             bits_per_weight=round(bits_per_weight(spec, question.scheme), 4),
             checkpoint_bytes=checkpoint_bytes(spec, question.scheme),
         ),
-        gpu=out.Gpu.of(name=question.gpu.name, count=question.layout.gpus, memory_bytes=question.gpu.memory_bytes),
-        layout=out.LayoutOut.of(
+        gpu=out.Gpu(name=question.gpu.name, count=question.layout.gpus, memory_bytes=question.gpu.memory_bytes),
+        layout=out.LayoutOut(
             tp=question.layout.tp, pp=question.layout.pp, dp=question.layout.dp, ep=question.layout.ep_size
         ),
-        engine=out.EngineOut.of(name=question.engine, version=plan.version),
-        workload=out.WorkloadOut.of(
+        engine=out.EngineOut(name=question.engine, version=plan.version),
+        workload=out.WorkloadOut(
             context=question.workload.context_tokens,
             context_source=question.context_source,
             concurrency=question.workload.concurrency,
@@ -189,9 +188,17 @@ def report(question: Question) -> out.CheckReport:
     )
 
 
+def _advice(question: Question, evaluation: Evaluation) -> list[out.Suggestion]:
+    from moesize.advice import suggestions_for  # noqa: PLC0415  only what does not fit needs advice
+
+    return suggestions_for(question, evaluation)
+
+
 def _hardware(gpu: str | int) -> tuple[GpuSpec, int | None]:
-    if isinstance(gpu, int):
+    if isinstance(gpu, int) or catalogue.knows(gpu):
         return load_gpu(gpu), None
+    from moesize.hardware.instances import resolve_hardware  # noqa: PLC0415  a plain GPU needs no instance lists
+
     return resolve_hardware(gpu)
 
 
@@ -204,27 +211,27 @@ def _offload_bytes(gib: float) -> int:
 def _model(spec: ModelSpec) -> out.Model:
     params = spec.params
     experts = spec.experts
-    return out.Model.of(
+    return out.Model(
         name=spec.name,
         source=spec.source,
         architecture=spec.architecture,
         layers=spec.num_layers,
         moe_layers=len(spec.moe_layers),
         context_length=spec.context_length,
-        params=out.Params.of(
+        params=out.Params(
             total=params.total,
             active=params.active,
             active_excluding_input_embedding=params.active_excluding_input_embedding,
             active_excluding_embeddings=params.active_excluding_embeddings,
             by_role=dict(params.by_role),
         ),
-        experts=out.Experts.of(routed=experts.routed, shared=experts.shared, per_token=experts.per_token),
+        experts=out.Experts(routed=experts.routed, shared=experts.shared, per_token=experts.per_token),
     )
 
 
 def _per_gpu(evaluation: Evaluation) -> out.PerGpu:
     sums, budget = evaluation.totals, evaluation.plan.budget_bytes
-    return out.PerGpu.of(
+    return out.PerGpu(
         budget_bytes=budget,
         weights_bytes=sums.weights,
         kv_cache_bytes=sums.kv_cache,
@@ -241,8 +248,8 @@ def _per_gpu(evaluation: Evaluation) -> out.PerGpu:
 def _kv_cache(evaluation: Evaluation) -> out.KvCache:
     pool = evaluation.plan.pool
     if pool is None:
-        return out.KvCache.of(**dict.fromkeys(out.KvCache.model_fields))
-    return out.KvCache.of(
+        return out.KvCache(None, None, None, None, None, None, None)
+    return out.KvCache(
         bytes_per_token=pool.bytes_per_token,
         bytes_per_token_in_window=pool.bytes_per_token_in_window,
         state_bytes_per_sequence=pool.state_bytes_per_sequence,
@@ -268,7 +275,7 @@ def _compute(question: Question) -> out.Compute:
         bound = decode_bound(weights + cache_read, share, question.gpu, "bf16")
         read = max(read, weights + cache_read)
         seconds += bound.seconds if bound else 0.0
-    return out.Compute.of(
+    return out.Compute(
         flops_per_token=flops,
         prefill_flops_per_token=prefill_flops(spec, context),
         flops_by_role={role: round(n) for role, n in by_role.items()},
@@ -293,7 +300,7 @@ def _all_terms(question: Question, evaluation: Evaluation) -> list[Term]:
 
 
 def _term(term: Term) -> out.TermOut:
-    return out.TermOut.of(
+    return out.TermOut(
         term=term.term,
         category=term.category,
         bytes=term.n_bytes,

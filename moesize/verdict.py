@@ -1,6 +1,6 @@
 """From a plan to a verdict: an interval against a budget, and where a server would stop."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from moesize.engines.base import EnginePlan, Term
 from moesize.hardware.gpu import GpuSpec
@@ -8,8 +8,7 @@ from moesize.results import OomAt, Verdict
 from moesize.units import gib
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """Bytes of the fullest rank: nominal and the interval, inside the budget and outside it."""
 
     weights: int
@@ -26,8 +25,7 @@ class Totals:
         return self.weights + self.kv_cache + self.activation + self.runtime
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """The verdict, where it would die, and why."""
 
     verdict: Verdict

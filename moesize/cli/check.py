@@ -7,8 +7,8 @@ import typer
 
 from moesize.cli import options as opt
 from moesize.cli import output
-from moesize.results import CheckReport
-from moesize.sizing import check as run_check
+from moesize.results import CheckResult
+from moesize.sizing import size
 
 Gpu = Annotated[
     str, typer.Option("--gpu", "-g", help="GPU, instance (g5.12xlarge), 2xA10G, or a size (24GiB).", show_default=False)
@@ -40,7 +40,7 @@ def check(
     output_path: opt.Output = None,
 ) -> int:
     """Does this model, served this way, fit? Exit status: 0 fits, 1 does not, 2 no answer."""
-    report = run_check(
+    result = size(
         model,
         gpu,
         gpus=gpus,
@@ -61,24 +61,26 @@ def check(
         enforce_eager=enforce_eager,
         offline=offline,
     )
-    _show(report, fmt, output_path)
-    return 0 if report.verdict == "fits" or (report.verdict == "tight" and not strict) else 1
+    _show(result, fmt, output_path)
+    return 0 if result.verdict == "fits" or (result.verdict == "tight" and not strict) else 1
 
 
-def _show(report: CheckReport, fmt: opt.Format, path: opt.Output) -> None:
+def _show(result: CheckResult, fmt: opt.Format, path: opt.Output) -> None:
     if fmt is opt.Format.JSON:
-        output.write(report.to_json() + "\n", path)
-    elif fmt is opt.Format.MARKDOWN:
-        from moesize.report.markdown import render  # noqa: PLC0415
+        from moesize.report.json import render as render_json  # noqa: PLC0415  one format is loaded, the one asked for
 
-        output.write(render(report), path)
+        output.write(render_json(result), path)
+    elif fmt is opt.Format.MARKDOWN:
+        from moesize.report.markdown import render as render_markdown  # noqa: PLC0415
+
+        output.write(render_markdown(result), path)
     else:
         from moesize.report.text import print_report  # noqa: PLC0415
 
         console = output.console()
         if path is None:
-            print_report(report, console)
+            print_report(result, console)
             return
         console.file = StringIO()
-        print_report(report, console)
+        print_report(result, console)
         output.write(console.file.getvalue(), path)

@@ -1,7 +1,7 @@
 """What every serving engine answers: how much memory it may use, what it spends, and what its KV pool holds."""
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from moesize.hardware.gpu import GpuSpec
 from moesize.memory.layout import Layout
@@ -13,8 +13,7 @@ Basis = Literal["counted", "engine rule", "calibrated", "given"]
 Category = Literal["weights", "kv_cache", "activation", "runtime"]
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """One line of the receipt: bytes on the fullest rank, with the interval they have been seen in.
 
     Exact terms have `low_bytes == n_bytes == high_bytes`. Terms outside the budget are what an engine leaves to the part
@@ -71,8 +70,7 @@ class Request:
     version: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KvPool:
+class KvPool(NamedTuple):
     """What the engine reserves for caches on one GPU, and what that holds.
 
     Attributes:
@@ -96,8 +94,7 @@ class KvPool:
     state_bytes_per_sequence: int
 
 
-@dataclass(frozen=True, slots=True)
-class EnginePlan:
+class EnginePlan(NamedTuple):
     """What the engine does on the fullest rank.
 
     Attributes:

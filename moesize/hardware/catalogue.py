@@ -63,6 +63,16 @@ def all_ids() -> tuple[str, ...]:
     return tuple(sorted(known.union(*(_ids(v) for v in _scan_unindexed().values()))))
 
 
+def memory_bytes(gpu_id: str) -> int:
+    """What a process can use of an id's memory, without reading its file; 0 when the index does not know it."""
+    return int(_index()["ids"].get(gpu_id, 0))
+
+
+def knows(name: str) -> bool:
+    """Whether the index has `name` as a GPU's."""
+    return normalise(name) in _index()["aliases"]
+
+
 def read_gpu(gpu_id: str) -> GpuSpec:
     """The GPU of an id `find` returned, at the memory size the id names.
 
@@ -98,13 +108,12 @@ def build_index(folder: Path) -> dict[str, Any]:
     """
     aliases: dict[str, str | list[str]] = {}
     files: dict[str, str] = {}
-    ids: list[str] = []
+    ids: dict[str, int] = {}
     for path in sorted(folder.glob("*.yaml")):
         raw = read_yaml(path)
         for gpu_id in _spec_ids(path, raw):
-            parse_gpu(path, raw, gpu_id)
+            ids[gpu_id] = parse_gpu(path, raw, gpu_id).memory_bytes
             parse_slices(path, raw)
-            ids.append(gpu_id)
             if gpu_id != path.stem:
                 files[gpu_id] = path.stem
         _add_names(aliases, path, raw)
@@ -116,7 +125,7 @@ def build_index(folder: Path) -> dict[str, Any]:
                 raise InputError(f"{path}: instance {row['name']} is also in {instances[key]}.yaml")
             instances[key] = path.stem
     return {
-        "ids": sorted(ids),
+        "ids": dict(sorted(ids.items())),
         "files": dict(sorted(files.items())),
         "aliases": dict(sorted(aliases.items())),
         "instances": dict(sorted(instances.items())),

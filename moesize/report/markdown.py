@@ -2,7 +2,7 @@
 
 from moesize.report.figures import gib, parameters
 from moesize.report.text import CATEGORIES, VERDICT_WORDS
-from moesize.results import CheckReport
+from moesize.results import CheckResult
 
 
 def escape(text: str) -> str:
@@ -12,7 +12,7 @@ def escape(text: str) -> str:
     return text.replace("\n", " ")
 
 
-def render(report: CheckReport) -> str:
+def render(report: CheckResult) -> str:
     """The verdict, its reasons, the receipt and what would fit."""
     per_gpu = report.per_gpu
     where = f"{report.gpu.count}× {escape(report.gpu.name)}"

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from moesize.report.figures import flops, gib, parameters, percent, size, words
-from moesize.results import CheckReport, TermOut
+from moesize.results import CheckResult, TermOut
 
 VERDICT_STYLE = {"fits": "bold green", "tight": "bold yellow", "oom": "bold red"}
 VERDICT_WORDS = {"fits": "FITS", "tight": "TIGHT", "oom": "OUT OF MEMORY"}
@@ -23,7 +23,7 @@ CATEGORIES = {
 _MAX_WIDTH = 100
 
 
-def render(report: CheckReport, *, width: int) -> RenderableType:
+def render(report: CheckResult, *, width: int) -> RenderableType:
     """The whole report, at most `width` columns wide."""
     width = min(width, _MAX_WIDTH)
     parts: list[RenderableType] = [_headline(report), *_reasons(report), Text(), _Bar(report, width - 2), _legend(report)]
@@ -34,26 +34,26 @@ def render(report: CheckReport, *, width: int) -> RenderableType:
     return Group(*parts)
 
 
-def print_report(report: CheckReport, console: Console) -> None:
+def print_report(report: CheckResult, console: Console) -> None:
     """Print the report to `console`."""
     console.print(render(report, width=console.width), soft_wrap=False)
 
 
-def _headline(report: CheckReport) -> Text:
+def _headline(report: CheckResult) -> Text:
     verdict = VERDICT_WORDS[report.verdict] + _OOM_WORDS.get(report.oom_at or "", "")
     text = Text(verdict, style=VERDICT_STYLE[report.verdict])
     gpus = f"{report.gpu.count}× {report.gpu.name}"
     return text.append(f"  {report.model.name}, {report.quant.name}, on {gpus}", style="bold default")
 
 
-def _reasons(report: CheckReport) -> list[Text]:
+def _reasons(report: CheckResult) -> list[Text]:
     return [Text(f"  {reason}") for reason in report.reasons]
 
 
 class _Bar:
     """Budget and use of one GPU as a bar; what is beyond the budget is drawn after a mark."""
 
-    def __init__(self, report: CheckReport, width: int) -> None:
+    def __init__(self, report: CheckResult, width: int) -> None:
         self.report = report
         self.width = width
 
@@ -75,7 +75,7 @@ class _Bar:
             yield Segment("  " + " " * max(0, mark - 1) + "^ budget\n", Style(dim=True))
 
 
-def _legend(report: CheckReport) -> Text:
+def _legend(report: CheckResult) -> Text:
     text = Text("  ")
     for category, (name, colour, char) in CATEGORIES.items():
         text.append(char, style=colour).append(f" {name} {gib(getattr(report.per_gpu, f'{category}_bytes'))}  ")
@@ -83,7 +83,7 @@ def _legend(report: CheckReport) -> Text:
     return text.append(f"· {'free' if headroom >= 0 else 'short of'} {gib(abs(headroom))} GiB", style="dim")
 
 
-def _receipt(report: CheckReport) -> Table:
+def _receipt(report: CheckResult) -> Table:
     """Every term; categories add up to the total exactly as their bytes do."""
     per_gpu = report.per_gpu
     table = Table(box=None, pad_edge=False, padding=(0, 1), show_edge=False)
@@ -111,13 +111,13 @@ def _spread(term: TermOut) -> str:
     return f"{term.basis}, seen {gib(term.low_bytes)}–{gib(term.high_bytes)}"
 
 
-def _budget(report: CheckReport) -> str:
+def _budget(report: CheckResult) -> str:
     use = report.workload.gpu_memory_utilization
     has = f"{gib(report.gpu.memory_bytes)} GiB the driver reports"
     return f"{use:g} × {has}" if use else has
 
 
-def _facts(report: CheckReport) -> list[Text]:
+def _facts(report: CheckResult) -> list[Text]:
     model, compute, kv = report.model, report.compute, report.kv_cache
     total, active = model.params.total, model.params.active
     lines = [_fact("model", f"{parameters(total)} parameters in memory, {parameters(active)} active per token{_share(report)}")]
@@ -137,12 +137,12 @@ def _facts(report: CheckReport) -> list[Text]:
     return lines
 
 
-def _share(report: CheckReport) -> str:
+def _share(report: CheckResult) -> str:
     params = report.model.params
     return f" ({percent(params.active, params.total)})" if params.active != params.total else ""
 
 
-def _cache(report: CheckReport) -> str:
+def _cache(report: CheckResult) -> str:
     kv = report.kv_cache
     text = f"{size(kv.bytes_per_token or 0)} a token ({report.workload.kv_dtype})"
     if kv.state_bytes_per_sequence:
@@ -159,7 +159,7 @@ def _fact(name: str, text: str) -> Text:
     return line
 
 
-def _suggestions(report: CheckReport) -> Table:
+def _suggestions(report: CheckResult) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -171,7 +171,7 @@ def _suggestions(report: CheckReport) -> Table:
     return table
 
 
-def _footer(report: CheckReport) -> list[Text]:
+def _footer(report: CheckResult) -> list[Text]:
     work = report.workload
     source = " (default)" if work.context_source == "default" else ""
     asked = f"{work.concurrency} × {work.context:,} tokens{source}"
