@@ -6,33 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from moesize.data import data_dir
-from moesize.errors import InputError, MoesizeError, NotSizeableError
-from moesize.model.catalogue import names_of
+from moesize.errors import MoesizeError, NotSizeableError
+from moesize.model.catalogue import Names, claimed, names_of
 from moesize.model.spec import ModelSpec
 from moesize.model.spec_file import load_spec_file, merged_config, read_document
 
 
-def build_index(folder: Path) -> dict[str, dict[str, Any]]:
-    """The content of `index.json` for a folder of specs.
-
-    Raises:
-        InputError: a spec that is wrong, whose name is not its file's, or two that claim the same name.
-    """
-    names: dict[str, str] = {}
+def build_index(folder: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The content of `index.json` for a folder of specs, and a sentence for everything that is wrong with them."""
+    names: dict[str, Names] = {}
     models: dict[str, dict[str, Any]] = {}
     sizes: dict[str, int] = {}
+    problems: list[str] = []
     for path in sorted(folder.glob("*.yaml")):
-        document = read_document(path)
-        name = str(document["name"])
-        if name != path.stem:
-            raise InputError(f"{path}: its name is {name!r}, the file's is {path.stem!r}")
-        own = names_of(document, path)
-        for key in own[:1] + tuple(k for k in own[1:] if k):
-            if names.setdefault(key, name) != name:
-                raise InputError(f"{path}: the name {key!r} also belongs to {names[key]}")
-        models[name] = _entry(document, path)
-        sizes[name] = path.stat().st_size
-    return {"names": names, "models": models, "sizes": sizes}
+        try:
+            document = read_document(path)
+            if document["name"] != path.stem:
+                problems.append(f"{path.name}: its name is {document['name']!r}")
+            names[path.stem] = names_of(document, path)
+            models[path.stem] = _entry(document, path)
+        except MoesizeError as error:
+            problems.append(str(error))
+        sizes[path.stem] = path.stat().st_size
+    known, collisions = claimed(names)
+    return {"names": known, "models": models, "sizes": sizes}, problems + collisions
 
 
 def _entry(document: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -77,15 +74,13 @@ def rendered(index: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    """Writes the index; 2 and one sentence when a spec is wrong."""
+    """Writes the index; 2 when a spec is wrong, and says in which ways all of them are."""
     folder = data_dir("model_specs")
-    try:
-        text = rendered(build_index(folder))
-    except MoesizeError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    (folder / "index.json").write_text(text, encoding="utf-8")
-    return 0
+    index, problems = build_index(folder)
+    (folder / "index.json").write_text(rendered(index), encoding="utf-8")
+    for problem in problems:
+        sys.stderr.write(f"{problem}\n")
+    return 2 if problems else 0
 
 
 if __name__ == "__main__":

@@ -5,17 +5,17 @@ parses one YAML however many there are. Files the index does not know, or knows 
 """
 
 import json
+from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from moesize.data import data_dir
-from moesize.errors import InputError, MoesizeError, UnknownNameError
-from moesize.model.names import Match, canonical, resolve
+from moesize.errors import InputError, MoesizeError
+from moesize.model.names import Match, canonical, resolve, same
 from moesize.model.spec import ModelSpec
 from moesize.model.spec_file import load_spec_file, read_document
-
-__all__ = ["Match", "all_names", "find", "load", "load_spec_file", "models", "names_of", "spec_path"]
 
 _INDEX_NAME = "index.json"
 
@@ -28,7 +28,16 @@ def load(name: str) -> ModelSpec:
         InputError: several are, or the spec file is wrong.
         NotSizeableError: a system that discloses nothing.
     """
-    match = find(name)
+    return load_match(find(name))
+
+
+def load_match(match: Match) -> ModelSpec:
+    """The model of a spec, with the quantisation the name asked for as its `quant_hint`.
+
+    Raises:
+        InputError: the spec file is wrong.
+        NotSizeableError: a system that discloses nothing.
+    """
     spec = load_spec_file(spec_path(match.name))
     if match.quant_hint is None:
         return spec
@@ -49,6 +58,11 @@ def find(name: str) -> Match:
     if key in indexed and spec_path(indexed[key]).is_file():
         return Match(indexed[key])
     return resolve(name, _current_names())
+
+
+def same_name(name: str) -> Match | None:
+    """The spec called like `name` but for owner and endings (`…-Instruct`, `…-AWQ`); None when there is none."""
+    return same(name, _current_names())
 
 
 def knows(name: str) -> bool:
@@ -88,21 +102,45 @@ def search(text: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def names_of(document: dict[str, Any], path: Path) -> tuple[str, ...]:
-    """Every canonical name a spec file claims: its own, its aliases, its Hub ids with and without their owner.
+class Names(NamedTuple):
+    """Canonical names a spec file claims; `short`, its Hub ids without their owner, only where no other file does."""
+
+    own: tuple[str, ...]
+    short: tuple[str, ...]
+
+
+def names_of(document: Mapping[str, Any], path: Path) -> Names:
+    """The names of a spec file: its own, its aliases, its Hub ids.
 
     Raises:
         InputError: aliases or hub_ids that are no lists of strings.
     """
-    own: list[str] = [str(document["name"])]
+    lists = [[str(document["name"])]]
     for key in ("aliases", "hub_ids"):
         more = document.get(key) or []
         if not isinstance(more, list) or not all(isinstance(one, str) for one in more):
             raise InputError(f"{path}: {key} is no list of names")
-        own += more
-        if key == "hub_ids":
-            own += [hub_id.rpartition("/")[2] for hub_id in more]
-    return tuple(dict.fromkeys(canonical(name) for name in own))
+        lists.append(more)
+    own = tuple(dict.fromkeys(canonical(name) for names in lists for name in names))
+    short = dict.fromkeys(canonical(hub_id.rpartition("/")[2]) for hub_id in lists[2])
+    return Names(own, tuple(name for name in short if name not in own))
+
+
+def claimed(names: Mapping[str, Names]) -> tuple[dict[str, str], list[str]]:
+    """Canonical name → spec, from the names of all specs; and a sentence for every name two of them claim."""
+    known: dict[str, str] = {}
+    problems = [
+        f"{spec}: the name {name!r} also belongs to {known[name]}"
+        for spec, theirs in names.items()
+        for name in theirs.own
+        if known.setdefault(name, spec) != spec
+    ]
+    shared = Counter(name for theirs in names.values() for name in theirs.short)
+    for spec, theirs in names.items():
+        for name in theirs.short:
+            if shared[name] == 1:
+                known.setdefault(name, spec)
+    return known, problems
 
 
 @cache
@@ -124,18 +162,11 @@ def _current_names() -> dict[str, str]:
     changed = [path for stem, path in sorted(files.items()) if sizes.get(stem) != path.stat().st_size]
     stale = {path.stem for path in changed} | (sizes.keys() - files.keys())
     names = {key: name for key, name in index["names"].items() if name not in stale}
+    newer: dict[str, Names] = {}
     for path in changed:
         try:
-            document = read_document(path)
-            own = names_of(document, path)
+            newer[path.stem] = names_of(read_document(path), path)
         except MoesizeError:
             # a spec file that cannot be read hides its own names only
-            own = (canonical(path.stem),)
-        for key in own:
-            names.setdefault(key, path.stem)
-    return names
-
-
-def nearest(name: str) -> tuple[str, ...]:
-    """Known names like `name`."""
-    return UnknownNameError("model", name, all_names()).near
+            newer[path.stem] = Names((canonical(path.stem),), ())
+    return {**claimed(newer)[0], **names}

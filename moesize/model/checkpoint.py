@@ -1,4 +1,4 @@
-"""Checkpoint folders: a configuration, headers of the weight files, and the small files quantisers leave beside them."""
+"""Checkpoint folders: a configuration, headers of weight files, and the small files quantisers leave beside them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -22,6 +22,10 @@ MAX_INDEX_BYTES: Final = 64 * 2**20
 _PART: Final = re.compile(r"^(.*-)(\d{5})-of-(\d{5})(\.\w+)$")
 
 
+class MissingPartError(InputError):
+    """A file of a set is not there."""
+
+
 def _modelopt(values: Mapping[str, Any]) -> dict[str, Any]:
     inner = values.get("quantization")
     return {"quant_method": "modelopt", **(inner if isinstance(inner, Mapping) else values)}
@@ -39,8 +43,10 @@ SIDE_FILES: Final[dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
 }
 
 
-def load_folder(folder: Path, *, family: str | None = None) -> ModelSpec:
+def load_folder(folder: Path, *, family: str | None = None, complete: bool = True) -> ModelSpec:
     """The model of a folder with a config.json and, where they are there, safetensors files; or of one with a .gguf.
+
+    Where the weight files need not be `complete`, those of a part are left unread.
 
     Raises:
         InputError: no configuration, a weight file that is missing or damaged; names it.
@@ -57,9 +63,14 @@ def load_folder(folder: Path, *, family: str | None = None) -> ModelSpec:
         if not config.get("quantization_config") and (folder / name).is_file():
             config = {**config, "quantization_config": reading(read_json_mapping(folder / name))}
     spec = replace(spec_from_config(config, str(folder), family=family), name=folder.resolve().name)
-    files = weight_files(folder)
+    try:
+        files = weight_files(folder)
+    except MissingPartError:
+        if complete:
+            raise
+        files = []
     if not files:
-        note = f"no safetensors files in {folder}: sizes are those of its configuration"
+        note = f"no complete set of safetensors files in {folder}: sizes are those of its configuration"
         return replace(spec, notes=(*spec.notes, note))
     return with_stored(spec, _read_all(files), str(folder))
 
@@ -82,10 +93,10 @@ def weight_files(folder: Path) -> list[Path]:
         for name in names:
             part = _PART.match(name)
             if part and sum(other.startswith(part[1]) for other in names) < int(part[3]):
-                raise InputError(f"{folder}: parts of {part[1]}…-of-{part[3]}{part[4]} are missing")
+                raise MissingPartError(f"{folder}: parts of {part[1]}…-of-{part[3]}{part[4]} are missing")
     for name in names:
         if not (folder / name).is_file():
-            raise InputError(f"{folder}: {printable(name)} is missing")
+            raise MissingPartError(f"{folder}: {printable(name)} is missing")
     return [folder / name for name in names]
 
 

@@ -43,7 +43,9 @@ def quantization_of(values: Mapping[str, Any], where: str) -> Mapping[str, Any] 
         for key in _QUANTISATION_KEYS:
             found = place.get(key)
             if isinstance(found, Mapping):
-                return found or None
+                # DeepSeek-V4 says beside its quantisation what the experts are stored in.
+                beside = {key: place[key] for key in ("expert_dtype",) if key in place}
+                return {**found, **beside} or None
             if found is not None:
                 raise InputError(f"{where}: {key} is {printable(repr(found), 60)}, expected a mapping")
     return None

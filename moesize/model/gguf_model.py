@@ -21,7 +21,8 @@ _FAMILIES: Final = {
     "qwen35moe": "qwen3_5_moe", "deepseek": "deepseek", "deepseek2": "deepseek_v3", "gpt-oss": "gpt_oss",
     "command-r": "cohere", "glm4moe": "glm4_moe", "minimax-m2": "minimax_m2", "ernie4_5-moe": "ernie4_5_moe",
     "hunyuan-moe": "hunyuan_v1_moe", "gptneox": "gpt_neox", "granitehybrid": "granitemoehybrid",
-    "gemma3": "gemma3_text", "phi2": "phi", "bailingmoe": "bailing_moe", "exaone-moe": "exaone_moe", "falcon-h1": "falcon_h1",
+    "gemma3": "gemma3_text", "phi2": "phi", "bailingmoe": "bailing_moe", "exaone-moe": "exaone_moe",
+    "falcon-h1": "falcon_h1",
 }  # fmt: skip
 
 #: Layers out of which one sees everything, where llama.cpp's code says so and not the file; the last of each run does.

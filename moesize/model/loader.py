@@ -31,11 +31,25 @@ def load_model(reference: str | Path, *, offline: bool = False, family: str | No
     from moesize.model import catalogue  # noqa: PLC0415  a path needs no catalogue
 
     if "/" not in text or catalogue.knows(text):
-        spec = catalogue.load(text)
-        return _again_as(spec, family)
-    from moesize.model import hub  # noqa: PLC0415  the network's modules are heavy
+        return _again_as(catalogue.load(text), family)
+    from moesize.model import hub, hub_http  # noqa: PLC0415  the network's modules are heavy
 
-    return hub.load(text, offline=offline, family=family)
+    try:
+        return hub.load(text, offline=offline, family=family)
+    except hub_http.HubUnreachableError as error:
+        spec = _of_the_same_name(text)
+        if spec is None:
+            raise
+        note = f"{spec.name} of the catalogue stands in for {printable(text)}: {error}"
+        return replace(_again_as(spec, family), notes=(*spec.notes, note))
+
+
+def _of_the_same_name(text: str) -> ModelSpec | None:
+    """The catalogue's model called like a repository, whoever owns that."""
+    from moesize.model import catalogue  # noqa: PLC0415
+
+    match = catalogue.same_name(text.partition("@")[0])
+    return catalogue.load_match(match) if match else None
 
 
 def _again_as(spec: ModelSpec, family: str | None) -> ModelSpec:

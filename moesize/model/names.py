@@ -6,8 +6,7 @@ punctuation mark separates.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from moesize.errors import InputError, UnknownNameError, printable
 
@@ -41,8 +40,7 @@ _GGUF_TYPE: Final = re.compile(r"[-_.:](i?q[2-8](?:_[01k])?(?:_(?:xxs|xs|s|m|l|n
 _LONGEST_ENDING: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """The spec a name means, and the quantisation it asks for beside it."""
 
     name: str
@@ -64,14 +62,10 @@ def resolve(name: str, known: Mapping[str, str]) -> Match:
         UnknownNameError: nothing is called like it; names the nearest.
         InputError: it begins the names of several models; lists them.
     """
-    owner, _, short = name.rpartition("/")
-    for spelling in (name, short) if owner else (name,):
-        found = known.get(canonical(spelling))
-        if found:
-            return Match(found)
-    match = _without_endings(short, known)
+    match = same(name, known)
     if match:
         return match
+    short = name.rpartition("/")[2]
     candidates = _beginning_with(canonical(short), known)
     if len(candidates) == 1:
         return Match(candidates[0])
@@ -80,6 +74,12 @@ def resolve(name: str, known: Mapping[str, str]) -> Match:
         raise InputError(f"{printable(name)!r} could be any of {shown}; name one of them")
     hint = "`moesize models list` shows all; a config.json, checkpoint folder, .gguf or Hub id is taken too"
     raise UnknownNameError("model", name, {*known.values(), *(k for k in known if k == canonical(short))}, hint)
+
+
+def same(name: str, known: Mapping[str, str]) -> Match | None:
+    """What `name` means but for its owner and its endings; None when nothing is called like it."""
+    found = known.get(canonical(name))
+    return Match(found) if found else _without_endings(name.rpartition("/")[2], known)
 
 
 def _without_endings(short: str, known: Mapping[str, str]) -> Match | None:

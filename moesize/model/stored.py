@@ -22,6 +22,8 @@ _QUANTISED: Final = re.compile(
     r"(input|output|k|v|q|prob)_(scale|zero_point|global_scale|scale_inv)|(weight\.)?(nested_)?(absmax|quant_map)|"
     r"weight\.quant_state\.bitsandbytes__\w+)|_(blocks|scales|scale|scale_inv|packed))$"
 )
+#: Dtypes only quantised weights, or their scales and tables, are stored in.
+PACKED: Final = frozenset({"U8", "I8", "I32", "U32", "I16", "U16", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4"})
 #: Below this share of elements found by name, checkpoint and family call their arrays differently altogether.
 _SAME_NAMES: Final = 0.5
 _SHOWN: Final = 3
