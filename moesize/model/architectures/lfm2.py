@@ -103,7 +103,7 @@ def _feed_forward(config: Fields, prefix: str, hidden: int, layers: tuple[int, .
 
 
 def _dense_width(config: Fields) -> int:
-    """The MLP width: two thirds of the stated one, scaled, rounded up to a multiple, unless told to take it as it is."""
+    """The MLP width: two thirds of the stated one, scaled and rounded up, unless told to take it as it is."""
     width = config.count("block_ff_dim", "intermediate_size")
     if not config.flag("block_auto_adjust_ff_dim", default=True):
         return width
