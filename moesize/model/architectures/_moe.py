@@ -49,6 +49,27 @@ def mixture(
     return tensors
 
 
+def stacked_experts(tensors: Iterable[Tensor], *, transposed: bool) -> list[Tensor]:
+    """`tensors` with the matrices of each expert replaced by the stacked arrays newer checkpoints hold.
+
+    `experts.gate_up_proj` has gate and up projections of all experts, `experts.down_proj` the third matrix; they are
+    `[in, out]` per expert when `transposed`.
+    """
+    stacked: list[Tensor] = []
+    for tensor in tensors:
+        base, is_expert, name = tensor.name.partition(".{expert}.")
+        if not is_expert:
+            stacked.append(tensor)
+        elif name != "up_proj.weight":
+            rows, width = tensor.shape
+            fused = name == "gate_proj.weight"
+            rows = 2 * rows if fused else rows
+            shape = (width, rows) if transposed else (rows, width)
+            full = f"{base}.{'gate_up_proj' if fused else 'down_proj'}"
+            stacked.append(replace(tensor, name=full, shape=shape, transposed=transposed))
+    return stacked
+
+
 def score_correction(
     name: str, shape: tuple[int, ...], layers: tuple[int, ...], *, buffer: bool = True, dtype: str | None = "float32"
 ) -> Tensor:

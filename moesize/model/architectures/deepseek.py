@@ -21,7 +21,7 @@ from moesize.model.spec import (
 )
 
 #: Families whose MTP layer brings its own copy of embedding and head; GLM-5's shares the model's.
-OWN_MTP_EMBEDDINGS = ("deepseek_v3", "deepseek_v32", "kimi_k2")
+OWN_MTP_EMBEDDINGS = ("deepseek_v3", "deepseek_v32", "glm4_moe_lite", "kimi_k2")
 #: Families with a token indexer for sparse attention.
 SPARSE_ATTENTION = ("deepseek_v32", "glm_moe_dsa")
 
@@ -144,7 +144,9 @@ def _dense_mlp(config: Fields, name: str, hidden_size: int, layers: tuple[int, .
 def _experts(config: Fields, name: str, hidden_size: int, layers: tuple[int, ...]) -> list[Tensor]:
     """Router, routed experts and the shared ones, which are one MLP of their joint width."""
     inner = config.count("moe_intermediate_size")
-    corrected = config.text("topk_method", default="greedy") == "noaux_tc"
+    # Only the second generation balanced its experts by a loss; later classes always keep the correction.
+    usual = "greedy" if config.values.get("model_type") == "deepseek_v2" else "noaux_tc"
+    corrected = config.text("topk_method", default=usual) == "noaux_tc"
     return mixture(
         f"{name}.mlp", layers,
         hidden_size=hidden_size, intermediate_size=inner,

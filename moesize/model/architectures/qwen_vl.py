@@ -9,6 +9,7 @@ from dataclasses import replace
 from moesize.model import architectures
 from moesize.model.architectures import _blocks as blocks
 from moesize.model.architectures import _qwen_vision as qwen3_vision
+from moesize.model.architectures._moe import stacked_experts
 from moesize.model.architectures._towers import as_vision
 from moesize.model.fields import Fields
 from moesize.model.spec import Kind, ModelSpec, Role, Split, Tensor
@@ -39,7 +40,7 @@ def build(config: Fields) -> ModelSpec:
         tower, prefix = _tower(vision, modern=family == "qwen2_5_vl"), "model."
     language = [_renamed(t, prefix) for t in spec.tensors]
     if family.startswith("qwen3_vl_moe"):
-        language = [stacked for t in language for stacked in _stacked(t)]
+        language = stacked_experts(language, transposed=True)
     return replace(spec, architecture=family, tensors=(*language, *tower))
 
 
@@ -48,17 +49,6 @@ def _renamed(tensor: Tensor, prefix: str) -> Tensor:
         return prefix + old.removeprefix("model.") if old.startswith("model.") else old
 
     return replace(tensor, name=name(tensor.name), tied_to=name(tensor.tied_to) if tensor.tied_to else None)
-
-
-def _stacked(tensor: Tensor) -> list[Tensor]:
-    """One array of gate and up projections of all experts in place of two per expert."""
-    if tensor.role is not Role.ROUTED_EXPERT or tensor.name.endswith("up_proj.weight"):
-        return [] if tensor.role is Role.ROUTED_EXPERT else [tensor]
-    out_features, in_features = tensor.shape
-    base, name = tensor.name.split(".{expert}.")
-    if name == "gate_proj.weight":
-        return [replace(tensor, name=f"{base}.gate_up_proj", shape=(in_features, 2 * out_features), transposed=True)]
-    return [replace(tensor, name=f"{base}.down_proj", shape=(in_features, out_features), transposed=True)]
 
 
 def _tower(config: Fields, *, modern: bool, prefix: str = "visual") -> list[Tensor]:
