@@ -1,8 +1,8 @@
 """A checkpoint's own `quantization_config`: what it is stored in, and what is left alone.
 
 Readers follow the libraries that write these configurations: transformers `utils/quantization_config.py`
-(https://github.com/huggingface/transformers), AutoGPTQ and GPTQModel, AutoAWQ, bitsandbytes; compressed-tensors, Quark and
-ModelOpt have modules of their own.
+(https://github.com/huggingface/transformers), AutoGPTQ and GPTQModel, AutoAWQ, bitsandbytes; compressed-tensors, Quark
+and ModelOpt have modules of their own.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,6 +32,7 @@ READERS = {
     "aqlm": "reads_integers",
     "exl2": "reads_integers",
     "exl3": "reads_integers",
+    "gguf": "reads_gguf",
     "compressed-tensors": "reads_compressed_tensors",
     "quark": "reads_quark",
     "modelopt": "reads_modelopt",
@@ -82,7 +83,7 @@ def _read_config(config: Fields, spec: ModelSpec) -> QuantScheme:
         raise UnknownNameError(f"quant_method in {config.where}:", method, READERS)
     read: Callable[[str, Fields, ModelSpec], QuantScheme] = import_module(f"moesize.quant.{READERS[method]}").read
     scheme = read(method, config, spec)
-    if not any(fmt for tensor in spec.tensors for _, fmt in scheme.parts(tensor)):
+    if method != "gguf" and not any(fmt for tensor in spec.tensors for _, fmt in scheme.parts(tensor)):
         raise InputError(f"{config.where} is of method {method} but fits none of the model's matrices")
     return scheme
 

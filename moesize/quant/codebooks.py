@@ -89,9 +89,9 @@ class Bnb4Bit(Layout):
 
 @dataclass(frozen=True, slots=True)
 class Aqlm(Layout):
-    """AQLM: groups of `in_group` weights as sums of `codebooks` entries of `code_bits` bits, a float16 scale per output.
+    """AQLM: groups of `in_group` weights as sums of `codebooks` entries, a float16 scale per output.
 
-    The tables belong to each matrix: one 16-bit book of 8 weights is 1 MiB.
+    An entry is named by `code_bits` bits. The tables belong to each matrix: one 16-bit book of 8 weights is 1 MiB.
     """
 
     codebooks: int = 1

@@ -116,11 +116,13 @@ class MxFp8(Layout):
 class MxFp4(Layout):
     """4-bit floats, two to a byte, with a power-of-two scale (one byte) per 32 weights of a row.
 
-    `blocks` is gpt-oss's own layout (`_blocks`, `_scales`), otherwise `weight_name` and `.weight_scale`.
+    `blocks` is gpt-oss's own layout (`_blocks`, `_scales`); other writers spell the two as `weight_name` and
+    `scale_name`.
     """
 
     blocks: bool = False
     weight_name: str = ".weight_packed"
+    scale_name: str = ".weight_scale"
 
     @property
     def name(self) -> str:
@@ -142,7 +144,7 @@ class MxFp4(Layout):
             )
         return (
             Array(self.weight_name, (out_features, in_features // 2), "uint8"),
-            Array(".weight_scale", (out_features, groups), "uint8"),
+            Array(self.scale_name, (out_features, groups), "uint8"),
         )
 
     def check(self, out_features: int, in_features: int) -> None:  # noqa: ARG002

@@ -213,8 +213,8 @@ class GroupedInt(Layout):
 class Hqq(Layout):
     """HQQ: the matrix as `elements / group` groups, packed along the first dimension, with scale and zero point each.
 
-    3 bits are packed ten to a 32-bit word, other widths whole to a byte. With `axis` 1 a group is a row of the regrouped
-    matrix, with 0 a column.
+    3 bits are packed ten to a 32-bit word, other widths whole to a byte. With `axis` 1 a group is a row of the
+    regrouped matrix, with 0 a column.
     """
 
     weight_bits: int = 4
@@ -247,7 +247,7 @@ class Hqq(Layout):
     def check(self, out_features: int, in_features: int) -> None:
         """Groups divide the elements."""
         _refuse_bits("hqq", self.weight_bits, (1, 2, 3, 4, 8))
-        refuse_unless_divides(self.name, self.group, out_features * in_features, "a matrix of a number of weights")
+        refuse_unless_divides(self.name, self.group, out_features * in_features, "a number of weights")
 
 
 def _refuse_bits(what: str, bits: int, known: tuple[int, ...]) -> None:

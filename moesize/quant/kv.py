@@ -1,8 +1,9 @@
 """KV-cache formats: the bytes of one key or value vector of one head, scales included.
 
 Widths and scales: vLLM `vllm/config/cache.py`, `v1/kv_cache_interface.py` and `v1/attention/backends/triton_attn.py`
-(https://github.com/vllm-project/vllm), SGLang (https://docs.sglang.io/docs/advanced_features/quantized_kv_cache.md), llama.cpp
-block structs (https://github.com/ggml-org/llama.cpp/blob/master/ggml/src/ggml-common.h), exllamav2/3 `cache`, KIVI
+(https://github.com/vllm-project/vllm), SGLang
+(https://docs.sglang.io/docs/advanced_features/quantized_kv_cache.md), llama.cpp block structs
+(https://github.com/ggml-org/llama.cpp/blob/master/ggml/src/ggml-common.h), exllamav2/3 `cache`, KIVI
 (https://github.com/jy-yuan/KIVI), TurboQuant in vLLM (https://github.com/vllm-project/vllm/pull/38479).
 """
 
@@ -15,8 +16,9 @@ from moesize.units import DTYPE_BYTES, ceil_div
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How one vector of a head is stored: `bits` per element, `group_bytes` of scales per `group` elements, `extra_bytes`
-    once.
+    """How one vector of a head is stored.
+
+    `bits` per element, `group_bytes` of scales per `group` elements, `extra_bytes` once.
     """
 
     bits: float
@@ -31,7 +33,9 @@ class Row:
             InputError: a dimension that whole groups do not make up.
         """
         if self.group and elements % self.group:
-            raise InputError(f"a head of {elements} elements is not made of the groups of {self.group} this cache format has")
+            raise InputError(
+                f"a head of {elements} elements is not made of the groups of {self.group} this cache format has"
+            )
         scales = elements // self.group * self.group_bytes if self.group else 0
         return ceil_div(int(elements * self.bits * 8), 64) + scales + self.extra_bytes
 
@@ -116,7 +120,7 @@ def check_kv(fmt: KvFormat, *, capability: float | None = None, flash_attention:
         return None
     if capability < fmt.min_capability:
         raise InputError(
-            f"a {fmt.name} KV cache needs a GPU of compute capability {fmt.min_capability:g}, this one has {capability:g}"
+            f"a {fmt.name} KV cache needs compute capability {fmt.min_capability:g}, this GPU has {capability:g}"
         )
     if capability < fmt.native_capability:
         return f"{fmt.name} KV runs in software below compute capability {fmt.native_capability:g}"
@@ -176,7 +180,17 @@ _BY_ENGINE = {
 @cache
 def _formats() -> dict[str, KvFormat]:
     """All formats by name; built when the first is asked for."""
-    every = ("vllm", "sglang", "llama.cpp", "tensorrt-llm", "deepspeed", "transformers", "exllamav2", "exllamav3", "lmdeploy")
+    every = (
+        "vllm",
+        "sglang",
+        "llama.cpp",
+        "tensorrt-llm",
+        "deepspeed",
+        "transformers",
+        "exllamav2",
+        "exllamav3",
+        "lmdeploy",
+    )
     cuda = ("vllm", "sglang", "tensorrt-llm")
     found = [_both(dtype, Row(8.0 * DTYPE_BYTES[dtype]), every) for dtype in ("float32", "float16", "bfloat16")]
     byte = Row(8)
@@ -207,7 +221,14 @@ def _formats() -> dict[str, KvFormat]:
     ):
         found.append(KvFormat(name, key, Row(value, extra_bytes=4), ("vllm",), 8.0, align_bytes=2))
     # llama.cpp's blocks of 32: a 16-bit scale, for the _1 types a 16-bit minimum as well.
-    for name, bits, scales in (("q8_0", 8, 2), ("q5_1", 5, 4), ("q5_0", 5, 2), ("q4_1", 4, 4), ("q4_0", 4, 2), ("iq4_nl", 4, 2)):
+    for name, bits, scales in (
+        ("q8_0", 8, 2),
+        ("q5_1", 5, 4),
+        ("q5_0", 5, 2),
+        ("q4_1", 4, 4),
+        ("q4_0", 4, 2),
+        ("iq4_nl", 4, 2),
+    ):
         row = Row(bits, 32, scales)
         found.append(KvFormat(name, row, row, ("llama.cpp",), needs_flash_attention=True))
     found += [_both(f"exl2_q{bits}", Row(bits, 32, 2), ("exllamav2",)) for bits in (4, 6, 8)]

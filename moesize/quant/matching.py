@@ -76,12 +76,14 @@ class Pattern:
     def __init__(self, text: str, *, glob: bool = False) -> None:
         shown = printable(text, 60)
         if len(text) > MAX_PATTERN_CHARS:
-            raise InputError(f"quantization_config: the pattern {shown!r} is longer than {MAX_PATTERN_CHARS} characters")
+            raise InputError(
+                f"quantization_config: the pattern {shown!r} is longer than {MAX_PATTERN_CHARS} characters"
+            )
         repetitions = text.count("*") + (0 if glob else text.count("+") + text.count("{"))
         if repetitions > MAX_REPETITIONS or (not glob and re.search(r"\)\s*[*+{]", text)):
             raise InputError(f"quantization_config: the pattern {shown!r} repeats too much to be matched safely")
         try:
-            self._match = re.compile(translate(text) if glob else text).match
+            self._pattern = re.compile(translate(text) if glob else text)
         except (re.error, RecursionError, OverflowError):
             raise InputError(f"quantization_config: {shown!r} is not a regular expression") from None
         self.tells_digits_apart = any(c.isdigit() or c in "[?" for c in text)
@@ -94,10 +96,11 @@ class Pattern:
             InputError: this pattern has used up its time.
         """
         start = perf_counter()
-        found = self._match(name) is not None
+        found = self._pattern.match(name) is not None
         self._spent += perf_counter() - start
         if self._spent > MAX_SECONDS:
-            raise InputError(f"quantization_config: the pattern {printable(self._match.__self__.pattern, 60)!r} takes too long to match")
+            shown = printable(self._pattern.pattern, 60)
+            raise InputError(f"quantization_config: the pattern {shown!r} takes too long to match")
         return found
 
 
@@ -128,5 +131,5 @@ def _of_experts(tensor: Tensor, name: str, choose: Choose, *, both: bool) -> Wei
         return choose(name)
     first = choose(name.replace("{expert}", "0"))
     if both and tensor.experts > 1 and choose(name.replace("{expert}", str(tensor.experts - 1))) != first:
-        raise InputError(f"quantization_config stores the experts of {name} in different formats, which is not supported")
+        raise InputError(f"quantization_config stores experts of {name} in different formats, which is not supported")
     return first

@@ -1,7 +1,6 @@
-"""Quantisations by the names people write: `gptq-4bit`, `awq`, `int4`, `w4a16`, `nf4`, `fp8`, `q4_k_m`, `exl3-4bpw`, …."""
+"""Quantisations by the names people write: `gptq-4bit`, `awq`, `int4`, `w4a16`, `nf4`, `fp8`, `q4_k_m`, …."""
 
 from dataclasses import replace
-from functools import lru_cache
 
 from moesize.errors import UnknownNameError
 from moesize.model.spec import ModelSpec, Role, Tensor
@@ -27,6 +26,8 @@ _STORED_ALREADY = {
     "compressed-tensors": ("compressed-tensors",),
     "modelopt": ("modelopt",),
 }
+#: Schemes by name and dtype: they keep what they have worked out.
+_made: dict[tuple[str, str], QuantScheme] = {}
 _STORED = frozenset({"none", "auto", "native", "checkpoint", "stored"})
 
 
@@ -64,9 +65,18 @@ def _known_names() -> list[str]:
     return [name for info in list_quants() for name in (info.name, *info.aliases)]
 
 
-@lru_cache(maxsize=256)
 def _scheme(name: str, method: str, fmt: WeightFormat, dtype: str) -> QuantScheme:
-    rule, notes = by_convention(fmt), ()
+    known = _made.get((name, dtype))
+    if known is None:
+        if len(_made) >= 256:
+            _made.clear()
+        known = _made[name, dtype] = _new_scheme(name, method, fmt, dtype)
+    return known
+
+
+def _new_scheme(name: str, method: str, fmt: WeightFormat, dtype: str) -> QuantScheme:
+    rule: Rule = by_convention(fmt)
+    notes: tuple[str, ...] = ()
     if method == "bitsandbytes":
         rule = by_convention(fmt, takes=_is_linear_module)
         notes = (f"bitsandbytes takes nn.Linear modules only: experts stored as one 3-D array stay in {dtype}",)

@@ -17,6 +17,8 @@ from moesize.quant.scheme import Part, QuantScheme
 
 #: Classes a target can name for a linear layer.
 _CLASSES = frozenset({"Linear", "FusedMoE", "LinearBase", "ColumnParallelLinear", "RowParallelLinear"})
+#: Recipes ignore towers by names of their own; configurations nested in a text model's do not see them at all.
+_TOWERS = frozenset({Role.VISION, Role.AUDIO})
 _UNSUPPORTED = ("marlin-24", "sparse-bitmask", "sparse-24-bitmask")
 
 
@@ -31,8 +33,9 @@ def read(method: str, config: Fields, spec: ModelSpec) -> QuantScheme:
     """The scheme of such a configuration; the first group that targets a module decides."""
     ignored = ModuleSet(config.texts("ignore", default=()))
     overall = config.text("format", default="")
-    groups = [_group(config.sub("config_groups").sub(name), overall, spec) for name in config.sub("config_groups").values]
-    groups = [g for g in groups if g is not None]
+    settings = config.sub("config_groups")
+    found = (_group(settings.sub(name), overall, spec) for name in settings.values)
+    groups = [group for group in found if group is not None]
     if not groups:
         raise InputError(f"{config.where}: config_groups holds no group with weights")
     differ = ignored.tells_layers_apart or any(g.names.tells_layers_apart for g in groups)
@@ -41,7 +44,7 @@ def read(method: str, config: Fields, spec: ModelSpec) -> QuantScheme:
         if tensor.kind is not Kind.LINEAR or tensor.dtype or tensor.tied_to or tensor.role is Role.EMBEDDING:
             return ((tensor, None),)
         # A class stands for the layers every recipe means by it; heads and routers only when they are named.
-        by_class = is_linear_module(tensor)
+        by_class = is_linear_module(tensor) and tensor.role not in _TOWERS
 
         def choose(module: str) -> WeightFormat | None:
             if module in ignored:
@@ -54,7 +57,12 @@ def read(method: str, config: Fields, spec: ModelSpec) -> QuantScheme:
     name = labels[0] if len(labels) == 1 else "mixed-" + "+".join(labels)
     kv_scheme = config.maybe_sub("kv_cache_scheme")
     kv_format = "fp8" if kv_scheme and kv_scheme.count("num_bits", default=8) == 8 else None
-    return scheme_of(name, method, spec, rule, groups[0].fmt, kv_format=kv_format)
+    scheme = scheme_of(name, method, spec, rule, groups[0].fmt, kv_format=kv_format)
+    used = {fmt for tensor in spec.tensors for _, fmt in scheme.parts(tensor)}
+    idle = next((group for group in groups if group.fmt not in used), None)
+    if idle:
+        raise InputError(f"{config.where}: the group of {idle.label} targets none of the model's matrices")
+    return scheme
 
 
 def _group(group: Fields, overall: str, spec: ModelSpec) -> _Group | None:

@@ -11,7 +11,7 @@ from moesize.quant import codebooks, floats, integers
 from moesize.quant.checkpoint import is_linear_module, scheme_of
 from moesize.quant.formats import WeightFormat
 from moesize.quant.matching import Choose, ModuleSet, Pattern, assign
-from moesize.quant.scheme import Part, QuantScheme, Rule, is_quantisable
+from moesize.quant.scheme import Part, QuantScheme, is_quantisable
 
 
 def read(method: str, config: Fields, spec: ModelSpec) -> QuantScheme:
@@ -71,7 +71,9 @@ def _auto_round(config: Fields, spec: ModelSpec) -> QuantScheme:
     base: WeightFormat = integers.Awq(bits, group) if awq else integers.Gptq(bits, group)
     extra = config.maybe_sub("extra_config")
     alone = [n for n, v in (extra.values if extra else {}).items() if isinstance(v, Mapping) and v.get("bits", 0) >= 16]
-    return _skipping("gptq", _named("awq" if awq else "gptq", bits, group), ModuleSet(alone), base, spec, is_quantisable)
+    return _skipping(
+        "gptq", _named("awq" if awq else "gptq", bits, group), ModuleSet(alone), base, spec, is_quantisable
+    )
 
 
 def _awq(config: Fields, spec: ModelSpec) -> QuantScheme:
@@ -100,10 +102,15 @@ def _hqq(config: Fields, spec: ModelSpec) -> QuantScheme:
     if settings.has("weight_quant_params"):
         params = settings.sub("weight_quant_params")
         fmt = integers.Hqq(
-            params.count("nbits"), params.count("group_size", default=64), params.count("axis", default=1, minimum=0), spec.dtype
+            params.count("nbits"),
+            params.count("group_size", default=64),
+            params.count("axis", default=1, minimum=0),
+            spec.dtype,
         )
         return _skipping("hqq", _named("hqq", fmt.weight_bits, fmt.group, 64), left, fmt, spec, is_linear_module)
-    raise InputError(f"{config.where}: quant_config has no weight_quant_params; settings by layer type are not supported")
+    raise InputError(
+        f"{config.where}: quant_config has no weight_quant_params; settings by layer type are not supported"
+    )
 
 
 def _quanto(config: Fields, spec: ModelSpec) -> QuantScheme:
@@ -128,9 +135,13 @@ def _torchao(config: Fields, spec: ModelSpec) -> QuantScheme:
     elif "float8" in text:
         fmt = floats.Fp8Channel()
     else:
-        raise UnknownNameError("torchao quant_type", kind, ("int4_weight_only", "int8_weight_only", "float8_weight_only"))
+        raise UnknownNameError(
+            "torchao quant_type", kind, ("int4_weight_only", "int8_weight_only", "float8_weight_only")
+        )
     left = ModuleSet(config.texts("modules_to_not_convert", default=()))
-    return _skipping("torchao", "torchao-" + fmt.name.split()[-2 if "int4" in text else 0], left, fmt, spec, is_linear_module)
+    return _skipping(
+        "torchao", "torchao-" + fmt.name.split()[-2 if "int4" in text else 0], left, fmt, spec, is_linear_module
+    )
 
 
 def _torchao_kind(config: Fields) -> tuple[str, int]:
@@ -203,10 +214,12 @@ def _group(config: Fields, key: str, default: int = 128, keys: tuple[str, ...] =
 
 
 def _flat(config: Fields, value: object) -> list[str]:
-    items = [x for part in value for x in (part if isinstance(part, list | tuple) else [part])] if isinstance(value, list | tuple) else [None]
-    if not all(isinstance(x, str) for x in items):
+    parts = value if isinstance(value, list | tuple) else [None]
+    items = [item for part in parts for item in (part if isinstance(part, list | tuple) else [part])]
+    names = [item for item in items if isinstance(item, str)]
+    if len(names) < len(items):
         raise InputError(f"{config.where}: modules_in_block_to_quantize is no list of module names")
-    return items
+    return names
 
 
 _READ: dict[str, Callable[[Fields, ModelSpec], QuantScheme]] = {

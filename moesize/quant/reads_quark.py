@@ -22,9 +22,7 @@ def read(method: str, config: Fields, spec: ModelSpec) -> QuantScheme:
     fmt, label = _format(config.sub("global_quant_config"), spec.dtype)
     left = ModuleSet(config.texts("exclude", default=()))
     by_name = config.maybe_sub("layer_quant_config")
-    named = [
-        (ModuleSet([key]), _format(by_name.sub(key), spec.dtype)[0]) for key in (by_name.values if by_name else {})
-    ]
+    named = [(ModuleSet([k]), _format(by_name.sub(k), spec.dtype)[0]) for k in by_name.values] if by_name else []
     differ = left.tells_layers_apart or any(names.tells_layers_apart for names, _ in named)
 
     def choose(module: str) -> WeightFormat | None:

@@ -15,9 +15,9 @@ Rule = Callable[[Tensor], Iterable[Part]]
 QUANTISED_ROLES = frozenset(
     {Role.ATTENTION, Role.LINEAR_ATTENTION, Role.STATE_SPACE, Role.MLP, Role.ROUTED_EXPERT, Role.SHARED_EXPERT}
 )
-#: Projections of linear attention and state-space layers with fewer rows or columns than this (gates and decays: a value
-#: per head) are left alone by every published recipe; see the ignore lists of
-#: https://huggingface.co/Qwen/Qwen3-Next-80B-A3B-Instruct-FP8 and of NVIDIA's Nemotron-3 and Qwen3.5 NVFP4 checkpoints.
+#: Projections of linear attention and state-space layers with fewer rows or columns than this (gates and decays: a
+#: value per head) are left alone by every published recipe; see the ignore lists of
+#: https://huggingface.co/Qwen/Qwen3-Next-80B-A3B-Instruct-FP8 and https://huggingface.co/nvidia (Nemotron-3, Qwen3.5).
 SMALLEST_RECURRENT_SIDE = 256
 
 
@@ -27,7 +27,7 @@ class QuantScheme:
 
     Attributes:
         name: Canonical, as `--quant` takes it.
-        method: The family, as engines name it: gptq, awq, fp8, compressed-tensors, modelopt, bitsandbytes, gguf, none, ….
+        method: The family, as engines name it: gptq, awq, fp8, compressed-tensors, modelopt, gguf, none, ….
         dtype: Of what is left alone and has no dtype of its own.
         rule: Which format which layers of a tensor get.
         format: The main one; None when nothing is quantised.
