@@ -1,0 +1,120 @@
+"""Every model of the catalogue against the real class in transformers: parameter totals, tensor names and shapes."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from moesize.data import data_dir
+from moesize.model.configs import spec_from_config
+from moesize.model.figures import agrees, own_count
+from moesize.model.spec import ModelSpec
+from moesize.model.spec_file import load_spec_file, merged_config, read_document
+
+HERE = Path(__file__).parent
+
+
+def _beside(name: str):
+    """A helper module of this directory: with importlib mode it is on no path."""
+    spec = importlib.util.spec_from_file_location(f"moesize_tests_{name}", HERE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+oracle, reduce = _beside("oracle"), _beside("reduce")
+
+#: Architectures transformers has no class for, each looked at: remote code, or a model of the same name that is another.
+#: Their totals are checked against published figures instead.
+NO_CLASS = {
+    "ArcticForCausalLM", "BaichuanForCausalLM", "BailingMoeForCausalLM", "BailingMoeV2ForCausalLM", "ChatGLMModel",
+    "DeepseekForCausalLM", "ExaoneForCausalLM", "Grok1ForCausalLM", "Grok1ModelForCausalLM", "HunYuanForCausalLM",
+    "InternLM2ForCausalLM", "InternLM3ForCausalLM", "KimiK3ForConditionalGeneration", "MiniCPMForCausalLM",
+    "Phi3SmallForCausalLM", "QWenLMHeadModel", "Step3p5ForCausalLM", "XverseForCausalLM",
+}  # fmt: skip
+
+#: Models whose class is not what their checkpoint holds.
+CLASS_DIFFERS = {
+    "switch-xxl-128": "the class has no gate in its feed-forward, the checkpoint does",
+}
+
+#: Of these no count was printed that could be reproduced either: the reason stands in the spec file.
+NO_FIGURE = {"grok-1"}
+
+#: Constants a class keeps as buffers and works out itself: no checkpoint stores them.
+COMPUTED = re.compile(r"missing .*\.(slope_rate|query_decay|key_decay|diagonal_decay)")
+
+
+@pytest.fixture(autouse=True)
+def _no_initial_values(monkeypatch):
+    """Tensors on the meta device hold no values: drawing random ones for them is most of the time it takes."""
+    for layer in (torch.nn.Linear, torch.nn.Embedding, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d):
+        monkeypatch.setattr(layer, "reset_parameters", lambda _: None)
+
+
+@cache
+def configs() -> dict[str, dict]:
+    found = {}
+    for path in sorted(data_dir("model_specs").glob("*.yaml")):
+        document = read_document(path)
+        if "config" in document or "base" in document:
+            config = merged_config(document, path)
+            found[path.stem] = {**config, **({"model_type": document["family"]} if "family" in document else {})}
+    return found
+
+
+def has_class(config: dict) -> bool:
+    known = reduce.for_oracle(config)
+    return known["model_type"] in transformers.CONFIG_MAPPING and hasattr(transformers, known["architectures"][0])
+
+
+def with_oracle() -> list[str]:
+    return [name for name, config in configs().items() if name not in CLASS_DIFFERS and has_class(config)]
+
+
+def shapes() -> list[str]:
+    """One model of each shape: quantised and renamed copies differ in nothing the oracle sees."""
+    by_shape: dict[str, str] = {}
+    for name in with_oracle():
+        by_shape.setdefault(reduce.shape_key(configs()[name]), name)
+    return sorted(by_shape.values())
+
+
+def spec_of(config: dict, name: str) -> ModelSpec:
+    return spec_from_config(config, name)
+
+
+def test_architectures_without_an_oracle_are_the_reviewed_ones():
+    without = {config["architectures"][0] for config in configs().values() if not has_class(config)}
+    assert without == NO_CLASS
+    assert CLASS_DIFFERS.keys() <= configs().keys()
+
+
+def test_models_without_an_oracle_reproduce_a_published_count():
+    alone = configs().keys() - with_oracle()
+    assert alone >= NO_FIGURE
+    for name in sorted(alone - NO_FIGURE):
+        spec = load_spec_file(data_dir("model_specs") / f"{name}.yaml")
+        assert [f for f in spec.published if agrees(f, own_count(spec, f.what))], f"{name}: nothing to check it by"
+
+
+@pytest.mark.parametrize("name", shapes())
+def test_total_parameters_are_those_of_the_real_class_at_full_depth(name):
+    config = reduce.comparable(configs()[name])
+    assert spec_of(config, name).params.total == oracle.total_parameters(reduce.for_oracle(config))
+
+
+@pytest.mark.parametrize("name", shapes())
+def test_tensors_load_into_the_real_class_by_name_and_shape(name):
+    config = configs()[name]
+    small = reduce.fewer_layers(config, spec_of(config, name))
+    differences = oracle.differences(spec_of(small, name), reduce.for_oracle(small))
+    assert [line for line in differences if not COMPUTED.fullmatch(line)] == []
