@@ -33,7 +33,9 @@ def tower(config: Fields, text_hidden_size: int, prefix: str = "vision_model") -
             ),
         ]),
         *(blocks.vector(f"{block}.ls_{i}.gamma", width, role, layers) for i in (1, 2)),
-        Tensor(f"{block}.attn.in_proj_weight", (3 * width, width), role, Kind.LINEAR, layers, split=column, segments=qkv),
+        Tensor(
+            f"{block}.attn.in_proj_weight", (3 * width, width), role, Kind.LINEAR, layers, split=column, segments=qkv
+        ),
         blocks.vector(f"{block}.attn.in_proj_bias", 3 * width, role, layers, split=column, segments=qkv),
         *blocks.linear(
             f"{block}.attn.out_proj", width, width, role, layers,

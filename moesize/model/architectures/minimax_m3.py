@@ -1,4 +1,4 @@
-"""MiniMax-M3: grouped-query attention over blocks an indexer picks, dense first layers, a shared expert, a vision tower.
+"""MiniMax-M3: grouped-query attention over blocks an indexer picks, a shared expert, a vision tower.
 
 Names: transformers `models/minimax_m3_vl` and its conversion from `MiniMaxAI/MiniMax-M3`.
 """

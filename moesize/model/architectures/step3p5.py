@@ -1,6 +1,6 @@
 """Step-3.5 and 3.7 Flash: windowed layers with more query heads than full ones, a gate per head, one shared expert.
 
-Names: checkpoints `stepfun-ai/Step-3.5-Flash` and `Step-3.7-Flash` (with a vision tower), transformers `models/step3p7`.
+Names: checkpoints `stepfun-ai/Step-3.5-Flash` and `Step-3.7-Flash` (which has a tower), transformers `models/step3p7`.
 Prediction layers follow the others; each is windowed and dense and has a head of its own.
 """
 
@@ -126,8 +126,8 @@ def _mixture(config: Fields, layer: str, hidden_size: int, layers: tuple[int, ..
         *blocks.router(f"{mixture}.gate", experts, hidden_size, layers),
         moe.score_correction(f"{mixture}.router_bias", (experts,), layers),
         *(
-            blocks.expert_matrix(f"{mixture}.{name}.weight", width, hidden_size, layers, experts, per_token, Split.COLUMN)
-            for name in ("gate_proj", "up_proj")
+            blocks.expert_matrix(name, width, hidden_size, layers, experts, per_token, Split.COLUMN)
+            for name in (f"{mixture}.gate_proj.weight", f"{mixture}.up_proj.weight")
         ),
         blocks.expert_matrix(
             f"{mixture}.down_proj.weight", hidden_size, width, layers, experts, per_token, Split.ROW
