@@ -1,12 +1,10 @@
 """What would make it fit: the nearest changes, each tried through the same estimator before it is named."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from moesize.data import read_yaml
-from moesize.engines.base import Workload
 from moesize.errors import MoesizeError
 from moesize.hardware import catalogue
 from moesize.hardware.gpu import load_gpu
@@ -35,40 +33,39 @@ def _less_work(question: Question, evaluation: Evaluation, _tried: dict[str, Any
     pool, work = evaluation.plan.pool, question.workload
     if pool is None or evaluation.judgement.oom_at not in ("kv_cache", None):
         return []
-    changes: list[tuple[str, str, Workload]] = []
+    found: list[Suggestion] = []
     if work.concurrency > 1 and pool.max_concurrency >= 1:
-        fewer = int(pool.max_concurrency)
-        changes.append((f"{fewer} sequences at once", f"--concurrency {fewer}", replace(work, concurrency=fewer)))
+        fewer = replace(work, concurrency=int(pool.max_concurrency))
+        text, option = f"{fewer.concurrency} sequences at once", f"--concurrency {fewer.concurrency}"
+        found += _try(replace(question, workload=fewer), text, option)
     shorter = pool.max_context_tokens // work.concurrency // _CONTEXT_STEP * _CONTEXT_STEP
     if 0 < shorter < work.context_tokens:
-        changes.append((f"{shorter:,} tokens of context", f"--context {shorter}", replace(work, context_tokens=shorter)))
-    return [s for text, flag, load in changes for s in _try(question, text, flag, lambda q, w=load: replace(q, workload=w))]
+        load = replace(work, context_tokens=shorter)
+        found += _try(replace(question, workload=load), f"{shorter:,} tokens of context", f"--context {shorter}")
+    return found
 
 
 def _smaller_cache(question: Question, evaluation: Evaluation, _tried: dict[str, Any]) -> list[Suggestion]:
-    """An 8-bit KV cache."""
+    """An 8-bit KV cache, where the engine has one."""
     if evaluation.judgement.oom_at == "load" or question.kv.bits < 16:
         return []
-    return list(
-        _try(
-            question,
-            "an fp8 KV cache",
-            "--kv-dtype fp8",
-            lambda q: replace(q, kv=choose_kv(q.spec, q.scheme, "fp8", q.engine)),
-        )
-    )
+    try:
+        kv = choose_kv(question.spec, question.scheme, "fp8", question.engine)
+    except MoesizeError:
+        return []
+    return _try(replace(question, kv=kv), "an fp8 KV cache", "--kv-dtype fp8")
 
 
 def _more_gpus(question: Question, _evaluation: Evaluation, tried: dict[str, Any]) -> list[Suggestion]:
     """The smallest tensor-parallel group of the same card."""
-    layout = question.layout
     for count in tried["gpu_counts"]:
-        if count <= layout.tp:
+        if count <= question.layout.tp:
             continue
-        wider = replace(layout, tp=count)
-        text = f"{wider.gpus}× {question.gpu.name}"
-        for suggestion in _try(question, text, f"--gpus {wider.gpus}", lambda q, w=wider: replace(q, layout=w)):
-            return [suggestion]
+        wider = replace(question.layout, tp=count)
+        text, option = f"{wider.gpus}× {question.gpu.name}", f"--gpus {wider.gpus}"
+        found = _try(replace(question, layout=wider), text, option)
+        if found:
+            return found
     return []
 
 
@@ -84,7 +81,7 @@ def _other_card(question: Question, evaluation: Evaluation, tried: dict[str, Any
         card = load_gpu(gpu_id)
         count = f"{question.layout.gpus}× " if question.layout.gpus > 1 else ""
         text = f"{count}{card.name}, {round(gib(card.memory_bytes))} GiB"
-        found += _try(question, text, f'--gpu "{card.name}"', lambda q, c=card: replace(q, gpu=c))
+        found += _try(replace(question, gpu=card), text, f'--gpu "{card.name}"')
     return found
 
 
@@ -94,13 +91,13 @@ def _smaller_weights(question: Question, _evaluation: Evaluation, tried: dict[st
     for name in tried["quants"]:
         try:
             scheme = resolve_quant(name, question.spec)
-            if bits_per_weight(question.spec, scheme) >= now - 0.01:
-                continue
+            smaller = bits_per_weight(question.spec, scheme) < now - 0.01
         except MoesizeError:
             continue
-        change = question.with_scheme(scheme)
-        for suggestion in _try(question, f"{scheme.name} weights", f"--quant {scheme.name}", lambda _q, c=change: c):
-            return [suggestion]
+        change = replace(question, scheme=scheme)
+        found = _try(change, f"{scheme.name} weights", f"--quant {scheme.name}") if smaller else []
+        if found:
+            return found
     return []
 
 
@@ -116,21 +113,19 @@ def _host_memory(question: Question, evaluation: Evaluation, _tried: dict[str, A
     if question.spec.experts.routed:
         moved = f"{amount} GiB of experts per GPU in host memory"
     note = "slow: read over PCIe at every step"
-    return list(_try(question, moved, f"--cpu-offload {amount}", lambda q: replace(q, options=options), note))
+    return _try(replace(question, options=options), moved, f"--cpu-offload {amount}", note)
 
 
-def _try(
-    question: Question, text: str, option: str, change: Callable[[Question], Question], note: str = ""
-) -> Iterator[Suggestion]:
-    """The suggestion, when the changed question comes out within the budget."""
+def _try(question: Question, text: str, option: str, note: str = "") -> list[Suggestion]:
+    """The suggestion, when the changed question comes out within the budget; else nothing."""
     try:
-        evaluation = evaluate(change(question))
+        evaluation = evaluate(question)
     except MoesizeError:
-        return
+        return []
     sums = evaluation.totals
     if evaluation.judgement.verdict == "oom" or sums.total > evaluation.plan.budget_bytes:
-        return
-    yield Suggestion(
+        return []
+    suggestion = Suggestion(
         change=text,
         option=option,
         verdict=evaluation.judgement.verdict,
@@ -138,5 +133,4 @@ def _try(
         headroom_bytes=evaluation.plan.budget_bytes - sums.total,
         note=note,
     )
-
-
+    return [suggestion]

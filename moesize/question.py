@@ -1,6 +1,6 @@
 """A sizing question with every name resolved, and its evaluation: what compare, plan, advice and check all run."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from moesize.engines import load_engine
@@ -32,10 +32,6 @@ class Question:
     engine: str
     version: str | None
     options: EngineOptions
-
-    def with_scheme(self, scheme: QuantScheme) -> "Question":
-        """The same question under another quantisation; the KV dtype follows when the checkpoint chose it."""
-        return replace(self, scheme=scheme)
 
 
 class Evaluation(NamedTuple):
@@ -102,7 +98,9 @@ def choose_kv(spec: ModelSpec, scheme: QuantScheme, name: str, engine: str) -> K
     found = kv_format(name, dtype=spec.dtype, checkpoint=scheme.kv_format, engine=engine)
     sparse = any(cache.kind is CacheKind.INDEXER for cache in spec.caches)
     if sparse and engine == "vllm" and found.name.startswith("fp8"):
-        return kv_format("fp8_ds_mla", dtype=spec.dtype, engine=engine)  # the only 8-bit layout of its sparse MLA kernels
+        return kv_format(
+            "fp8_ds_mla", dtype=spec.dtype, engine=engine
+        )  # the only 8-bit layout of its sparse MLA kernels
     return found
 
 
@@ -120,4 +118,3 @@ def choose_context(spec: ModelSpec, context: int | None) -> tuple[int, Literal["
     if longest and context > longest:
         raise InputError(f"a context of {context:,} tokens is beyond the {longest:,} {spec.name} is made for")
     return context, "given"
-

@@ -20,7 +20,7 @@ class _Report(RootModel[CheckResult]):
 
 if TYPE_CHECKING:
 
-    class CheckReport(CheckResult, _Report):
+    class CheckReport(CheckResult, _Report):  # type: ignore[misc]  # `schema` is a key of ours, not pydantic's old method
         """What `check()` returns: a pydantic model with the fields of `CheckResult`."""
 
 else:

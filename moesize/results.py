@@ -1,7 +1,7 @@
 """What a sizing question is answered with (schema `moesize.check/1`): every field is defined here, once.
 
-Bytes are integers; per GPU means the fullest rank. These are plain dataclasses, because a terminal report should not pay
-for pydantic; `moesize.report_model.CheckReport` is the pydantic model over them, and `moesize.report.json` writes them.
+Bytes are integers; per GPU means the fullest rank. These are plain dataclasses, because a terminal report should not
+pay for pydantic: `moesize.report_model.CheckReport` is the pydantic model over them, `moesize.report.json` writes them.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,8 @@ from math import isfinite
 from moesize import results as out
 from moesize.compute.experts import expected_distinct_experts
 from moesize.compute.flops import decode_flops, flops_by_role, prefill_flops
-from moesize.compute.roofline import decode_bound, weights_read_bytes
+from moesize.compute.roofline import decode_bound, published_read_bytes, weights_read_bytes
+from moesize.engines import load_engine
 from moesize.engines.base import EngineOptions, Term, Workload
 from moesize.errors import InputError
 from moesize.hardware import catalogue
@@ -127,6 +128,7 @@ def ask(
     """
     if concurrency < 1:
         raise InputError(f"a concurrency of {concurrency} cannot be; use at least 1")
+    load_engine(engine)
     tokens, context_source = choose_context(spec, context)
     scheme = choose_scheme(spec, quant)
     return Question(
@@ -171,9 +173,9 @@ def answer(question: Question) -> out.CheckResult:
             context_source=question.context_source,
             concurrency=question.workload.concurrency,
             kv_dtype=question.kv.name,
-            gpu_memory_utilization=plan.defaults.get("gpu_memory_utilization"),
-            max_num_batched_tokens=plan.defaults.get("max_num_batched_tokens"),
-            max_num_seqs=plan.defaults.get("max_num_seqs"),
+            gpu_memory_utilization=plan.gpu_memory_utilization,
+            max_num_batched_tokens=plan.max_num_batched_tokens,
+            max_num_seqs=plan.max_num_seqs,
         ),
         per_gpu=_per_gpu(evaluation),
         kv_cache=_kv_cache(evaluation),
@@ -269,8 +271,11 @@ def _compute(question: Question) -> out.Compute:
     cache_read = sequence_bytes(spec, question.kv, context) * batch // (layout.tp * layout.pp)
     read = seconds = 0.0
     bound = None
-    for stage in stages(max(1, spec.num_layers), layout.pp):
-        weights = weights_read_bytes(rank_tensors(spec, layout, stage), question.scheme, batch)
+    for stage in stages(spec.num_layers, layout.pp):
+        if spec.counts:
+            weights = published_read_bytes(spec, question.scheme, layout.gpus)
+        else:
+            weights = weights_read_bytes(rank_tensors(spec, layout, stage), question.scheme, batch)
         share = flops * batch / (layout.tp * layout.pp)
         bound = decode_bound(weights + cache_read, share, question.gpu, "bf16")
         read = max(read, weights + cache_read)

@@ -81,6 +81,9 @@ def judge(plan: EnginePlan, gpu: GpuSpec, *, context_tokens: int, concurrency: i
     if outside_high > left_over:
         text = f"the process may need {_g(outside_high)} outside the budget, which leaves {_g(left_over)}"
         return Judgement("tight", None, (f"{text}; lower --gpu-memory-utilization to be safe",))
+    if plan.pool is None:
+        text = f"the weights leave {_g(plan.budget_bytes - sums.total)}; what its KV cache takes is not known"
+        return Judgement("tight", None, (text,))
     return Judgement("fits", None, ())
 
 

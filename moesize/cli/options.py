@@ -25,11 +25,12 @@ Model = Annotated[
 ]
 Gpus = Annotated[int | None, typer.Option("--gpus", "-n", help="How many GPUs; tensor parallel unless told otherwise.")]
 Quant = Annotated[
-    str | None, typer.Option("--quant", "-q", "--quantization", help="Weight format; default: as the checkpoint is stored.")
+    str | None,
+    typer.Option("--quant", "-q", "--quantization", help="Weight format; default: as stored."),
 ]
 Context = Annotated[
     int | None,
-    typer.Option("--context", "-c", "--max-model-len", help="Tokens per sequence; default: 8192, or less if the model has less."),
+    typer.Option("--context", "-c", "--max-model-len", help="Tokens per sequence; default: min(8192, model)."),
 ]
 Concurrency = Annotated[int, typer.Option("--concurrency", help="Sequences at once, each of --context tokens.")]
 KvDtype = Annotated[

@@ -8,7 +8,7 @@ def expected_distinct_experts(experts: int, per_token: int, tokens: float) -> fl
     """Distinct experts `tokens` tokens select in one layer under balanced routing: E · (1 − (1 − k/E)^B)."""
     if not experts:
         return 0.0
-    return experts * (1.0 - (1.0 - per_token / experts) ** tokens)
+    return float(experts * (1.0 - (1.0 - per_token / experts) ** tokens))
 
 
 def zipf_popularity(experts: int, exponent: float = 1.0) -> tuple[float, ...]:
@@ -21,9 +21,9 @@ def zipf_popularity(experts: int, exponent: float = 1.0) -> tuple[float, ...]:
 def expected_distinct_experts_skewed(popularity: Sequence[float], per_token: int, tokens: float) -> float:
     """Distinct experts under unequal popularity: Σ (1 − (1 − q_i)^B).
 
-    q_i is the chance that a token's `per_token` different choices include expert i, for choices drawn in proportion to
-    `popularity` without replacement: 1 − exp(−λ p_i) with λ set so that the q_i sum to `per_token` (the exact marginal of
-    exponential-race sampling at a fixed time, within 1 % of simulation for k ≥ 2).
+    q_i is the chance that a token's `per_token` different choices include expert i, drawn in proportion to
+    `popularity` without replacement: 1 − exp(−λ p_i), λ set so that the q_i sum to `per_token`. These are the
+    marginals of an exponential race stopped at a fixed time instead of after k arrivals.
     """
     if per_token >= len(popularity):
         return float(len(popularity))

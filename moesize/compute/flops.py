@@ -25,7 +25,7 @@ def matmul_flops(tensor: Tensor) -> int:
 
 
 def attention_flops(spec: ModelSpec, context: float) -> float:
-    """Score and value products of one token that sees `context` tokens: 2 · heads · (qk + v) · tokens seen, per layer."""
+    """Score and value products of one token over `context` tokens: 2 · heads · (qk + v) · tokens seen, per layer."""
     return sum(
         2
         * len(a.layers)
@@ -64,7 +64,7 @@ def decode_flops(spec: ModelSpec, context: int) -> int:
 
 
 def prefill_flops(spec: ModelSpec, context: int) -> int:
-    """Mean FLOPs per token of a prompt of `context` tokens: each sees those before it, the head runs once at the end."""
+    """Mean FLOPs per token of a prompt: each sees the tokens before it, the head runs once at the end."""
     matmuls = sum(matmul_flops(t) for t in spec.tensors if t.role is not Role.LM_HEAD)
     head = sum(matmul_flops(t) for t in spec.tensors if t.role is Role.LM_HEAD)
     products = sum(

@@ -1,4 +1,4 @@
-"""Bytes a decoding step reads, and the bound bandwidth and peak rate set. Bounds, not predictions: real servers reach less."""
+"""Bytes a decoding step reads, and the bound that bandwidth and peak rate set. Real servers reach less."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,8 +8,9 @@ from moesize.compute.experts import expected_distinct_experts
 from moesize.compute.flops import is_encoder
 from moesize.hardware.gpu import GpuSpec
 from moesize.memory.sharding import RankTensor
-from moesize.model.spec import Kind, Role
+from moesize.model.spec import Kind, ModelSpec, Role
 from moesize.quant.scheme import QuantScheme
+from moesize.quant.sizes import typical_bits
 
 #: Rows of a table are looked up, not read whole; towers and encoders have done their work before decoding.
 _NOT_READ = (Role.EMBEDDING, Role.POSITION_EMBEDDING, Role.VISION, Role.AUDIO)
@@ -25,6 +26,11 @@ class DecodeBound(NamedTuple):
 def weights_read_bytes(tensors: Iterable[RankTensor], scheme: QuantScheme, batch: int) -> int:
     """Weight bytes one rank reads to decode one token of each of `batch` sequences under balanced routing."""
     return round(sum(_read_bytes(tensor, scheme, batch) for tensor in tensors))
+
+
+def published_read_bytes(spec: ModelSpec, scheme: QuantScheme, gpus: int) -> int:
+    """Weight bytes one of `gpus` reads per token of a model of which only totals are published: the active share."""
+    return round((spec.counts.active if spec.counts else 0) * typical_bits(scheme) / 8 / gpus)
 
 
 def _read_bytes(tensor: RankTensor, scheme: QuantScheme, batch: int) -> float:

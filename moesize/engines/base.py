@@ -103,7 +103,9 @@ class EnginePlan(NamedTuple):
         budget_bytes: What the engine lets itself use.
         terms: Every term, in and outside the budget, without the KV cache.
         pool: None when the model's caches cannot be known.
-        defaults: The settings that were used, given or the engine's own.
+        gpu_memory_utilization: The fraction that was used, given or the engine's own; None for engines without one.
+        max_num_batched_tokens: Tokens of one step, likewise.
+        max_num_seqs: Sequences of one step, likewise.
         log_lines: What the operator will see, predicted.
         notes: Sentences for the report.
     """
@@ -113,7 +115,9 @@ class EnginePlan(NamedTuple):
     budget_bytes: int
     terms: tuple[Term, ...]
     pool: KvPool | None
-    defaults: dict[str, object]
+    gpu_memory_utilization: float | None = None
+    max_num_batched_tokens: int | None = None
+    max_num_seqs: int | None = None
     log_lines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

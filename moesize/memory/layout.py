@@ -55,6 +55,8 @@ def stages(num_layers: int, pp: int) -> tuple[Stage, ...]:
     Raises:
         LayoutError: more stages than layers.
     """
+    if num_layers == 0 and pp == 1:
+        return (Stage(range(0), first=True, last=True),)
     if pp > num_layers:
         raise LayoutError(f"{pp} pipeline stages for {num_layers} layers leave a stage empty; use at most {num_layers}")
     sizes = [num_layers // pp] * pp

@@ -27,13 +27,17 @@ def render(report: CheckResult) -> str:
         f"| **total** | **{gib(per_gpu.total_bytes)}** |",
         f"| budget | {gib(per_gpu.budget_bytes)} |",
         "",
-        f"{parameters(report.model.params.total)} parameters in memory, "
-        f"{parameters(report.model.params.active)} active per token; "
-        f"{report.workload.concurrency} × {report.workload.context:,} tokens; "
-        f"{report.engine.name} {report.engine.version}.",
+        _summary(report),
     ]
     if report.suggestions:
         lines += ["", "| what would fit | option | free GiB per GPU |", "| --- | --- | ---: |"]
         lines += [f"| {escape(s.change)} | `{s.option}` | {gib(s.headroom_bytes)} |" for s in report.suggestions]
     lines += ["", *(f"> {escape(note)}  " for note in report.notes)] if report.notes else []
     return "\n".join(lines) + "\n"
+
+
+def _summary(report: CheckResult) -> str:
+    params, work = report.model.params, report.workload
+    counts = f"{parameters(params.total)} parameters in memory, {parameters(params.active)} active per token"
+    asked = f"{work.concurrency} × {work.context:,} tokens"
+    return f"{counts}; {asked}; {report.engine.name} {report.engine.version}."

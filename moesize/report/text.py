@@ -1,6 +1,6 @@
-"""The report for a terminal: verdict first, the bar, the receipt, then the model and what would fit. Fits 80 columns."""
+"""The report for a terminal: verdict, bar, receipt, the model, and what would fit. Fits 80 columns."""
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 from rich.table import Table
@@ -26,7 +26,8 @@ _MAX_WIDTH = 100
 def render(report: CheckResult, *, width: int) -> RenderableType:
     """The whole report, at most `width` columns wide."""
     width = min(width, _MAX_WIDTH)
-    parts: list[RenderableType] = [_headline(report), *_reasons(report), Text(), _Bar(report, width - 2), _legend(report)]
+    parts: list[RenderableType] = [_headline(report), *_reasons(report), Text()]
+    parts += [_Bar(report, width - 2), _legend(report)]
     parts += [Text(), _receipt(report), Text(), *_facts(report)]
     if report.suggestions:
         parts += [Text(), Text("What would fit", style="bold"), _suggestions(report)]
@@ -57,7 +58,7 @@ class _Bar:
         self.report = report
         self.width = width
 
-    def __rich_console__(self, console: Console, _options: object):  # noqa: ANN204  rich's own protocol
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         per_gpu = self.report.per_gpu
         scale = max(per_gpu.budget_bytes, per_gpu.total_bytes, 1)
         mark = round(per_gpu.budget_bytes / scale * self.width)
@@ -120,15 +121,16 @@ def _budget(report: CheckResult) -> str:
 def _facts(report: CheckResult) -> list[Text]:
     model, compute, kv = report.model, report.compute, report.kv_cache
     total, active = model.params.total, model.params.active
-    lines = [_fact("model", f"{parameters(total)} parameters in memory, {parameters(active)} active per token{_share(report)}")]
+    counts = f"{parameters(total)} parameters in memory, {parameters(active)} active per token"
+    lines = [_fact("model", counts + _share(report))]
     if model.experts.routed:
         shared = f" + {model.experts.shared} shared" if model.experts.shared else ""
         experts = f"{model.experts.routed} routed{shared}, {model.experts.per_token} per token"
-        lines.append(_fact("experts", f"{experts}, in {model.moe_layers} of {model.layers} layers"))
+        where = f", in {model.moe_layers} of {model.layers} layers" if model.layers else ""
+        lines.append(_fact("experts", experts + where))
     weights = f"{report.quant.bits_per_weight:.2f} bits a parameter, checkpoint {size(report.quant.checkpoint_bytes)}"
     lines.append(_fact("weights", weights))
-    if kv.bytes_per_token is not None:
-        lines.append(_fact("KV cache", _cache(report)))
+    lines.append(_fact("KV cache", "not known" if kv.bytes_per_token is None else _cache(report)))
     decode, prefill = flops(compute.flops_per_token), flops(compute.prefill_flops_per_token)
     lines.append(_fact("per token", f"{decode} to decode at {report.workload.context:,} tokens, {prefill} to prefill"))
     if compute.decode_tokens_per_second_bound:
@@ -179,5 +181,5 @@ def _footer(report: CheckResult) -> list[Text]:
     for name in ("pp", "dp", "ep"):
         if getattr(report.layout, name) > 1:
             engine += f", {name} {getattr(report.layout, name)}"
-    lines = [Text(f"{asked}; {engine}; memory in GiB (2^30 bytes); model: {report.model.source}", style="dim")]
-    return [*lines, *(Text(f"note: {note}", style="dim") for note in report.notes)]
+    lines = [f"{asked}; {engine}; memory in GiB (2^30 bytes)", f"model: {report.model.source}"]
+    return [Text(line, style="dim") for line in (*lines, *(f"note: {note}" for note in report.notes))]

@@ -12,7 +12,7 @@ from moesize.engines.vllm.constants import Rules, rules_for
 from moesize.engines.vllm.pages import pages_of
 from moesize.engines.vllm.pool import PoolPlan, plan_pool
 from moesize.engines.vllm.runtime import outside_terms, runtime_terms, server_step
-from moesize.engines.vllm.weights import weight_terms
+from moesize.engines.vllm.weights import published_weight_terms, weight_terms
 from moesize.errors import InputError
 from moesize.memory.kv_cache import bytes_per_token, state_bytes_per_sequence
 from moesize.memory.layout import Stage, stages
@@ -61,11 +61,9 @@ class Vllm:
             budget_bytes=budget,
             terms=tightest.terms,
             pool=pool,
-            defaults={
-                "gpu_memory_utilization": utilization,
-                "max_num_batched_tokens": step.batched_tokens,
-                "max_num_seqs": step.seqs,
-            },
+            gpu_memory_utilization=utilization,
+            max_num_batched_tokens=step.batched_tokens,
+            max_num_seqs=step.seqs,
             log_lines=_log_lines(request, tightest, pool),
         )
 
@@ -73,8 +71,12 @@ class Vllm:
 def _rank(request: Request, rules: Rules, step: Step, stage: Stage, budget: int) -> _Rank:
     spec, layout = request.spec, request.layout
     tensors = rank_tensors(spec, layout, stage, _SHARDING)
+    if spec.counts:
+        weights = published_weight_terms(spec, request.scheme, layout.gpus)
+    else:
+        weights = weight_terms(spec, tensors, request.scheme, request.options.cpu_offload_bytes)
     terms = [
-        *weight_terms(spec, tensors, request.scheme, request.options.cpu_offload_bytes),
+        *weights,
         *activation_terms(spec, tensors, layout, stage, step, rules, fused_mxfp4=request.scheme.method == "mxfp4"),
         *runtime_terms(request, rules),
         *outside_terms(request, rules),

@@ -2,7 +2,7 @@
 
 from moesize.engines.base import Term, exact
 from moesize.memory.sharding import RankTensor
-from moesize.memory.weights import weights_by_role
+from moesize.memory.weights import published_share_bytes, weights_by_role
 from moesize.model.spec import ModelSpec
 from moesize.quant.scheme import QuantScheme
 from moesize.units import DTYPE_BYTES
@@ -27,6 +27,12 @@ def weight_terms(
         formula = "weights kept in host memory (cpu_offload_gb) and read over PCIe at every step"
         terms.append(exact("offloaded to the host", "weights", -moved, "given", formula, _SOURCE))
     return terms
+
+
+def published_weight_terms(spec: ModelSpec, scheme: QuantScheme, gpus: int) -> list[Term]:
+    """The weights of a model of which only totals are published, divided evenly."""
+    formula = f"published total × bits of {scheme.name} ÷ {gpus} GPUs; how it would divide is not known"
+    return [exact("weights", "weights", published_share_bytes(spec, scheme, gpus), "counted", formula, spec.source)]
 
 
 def rotary_bytes(spec: ModelSpec) -> int:
