@@ -27,8 +27,8 @@ _LEFT_OUT: Final = frozenset(
     seq_aux temperature top_k top_p top_k_sampling do_sample max_length min_length num_beams num_beam_groups
     diversity_penalty length_penalty repetition_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size early_stopping
     num_return_sequences task_specific_params problem_type label2id id2label finetuning_task remove_invalid_values
-    exponential_decay_length_penalty output_scores return_dict_in_generate tokenizer_class prefix chunk_size_feed_forward
-    pruned_heads tf_legacy_loss use_bfloat16 typical_p cross_attention_hidden_size unsloth_fixed unsloth_version
+    exponential_decay_length_penalty output_scores return_dict_in_generate tokenizer_class prefix
+    chunk_size_feed_forward pruned_heads tf_legacy_loss use_bfloat16 typical_p cross_attention_hidden_size unsloth_fixed unsloth_version
     pretraining_tp _attn_implementation_autoset
     """.split()  # noqa: SIM905  eighty quoted strings are harder to read
 )

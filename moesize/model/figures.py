@@ -59,7 +59,13 @@ def parse_figure(value: object, where: str) -> tuple[float, float]:
     if isinstance(value, str):
         digits, scale = value[:-1], _SCALES.get(value[-1:].upper())
         whole, point, decimals = digits.partition(".")
-        if scale and whole.isdecimal() and (decimals.isdecimal() or not point) and len(digits) < 20:
+        if (
+            scale
+            and digits.isascii()
+            and whole.isdecimal()
+            and (decimals.isdecimal() or not point)
+            and len(digits) < 20
+        ):
             return float(digits) * scale, scale / 10 ** len(decimals)
     raise InputError(f"{where}: value is {printable(repr(value), 60)}, expected an exact number or one like 46.7B")
 

@@ -98,9 +98,10 @@ def merged_config(document: Mapping[str, Any], path: Path) -> dict[str, Any]:
     place = path
     while "base" in document:
         base = document["base"]
-        place = place.with_name(f"{base}.yaml")
-        if not isinstance(base, str) or "/" in base or not place.is_file():
+        beside = place.parent / f"{base}.yaml"
+        if not isinstance(base, str) or beside.parent != place.parent or not beside.is_file():
             raise InputError(f"{path}: base {printable(str(base))!r} is no spec beside it")
+        place = beside
         if len(layers) > _MAX_BASES:
             raise InputError(f"{path}: its chain of bases is longer than {_MAX_BASES} or leads in a circle")
         document = read_document(place)
