@@ -34,7 +34,7 @@ def build(config: Fields) -> ModelSpec:
 def ropes(config: Fields, dims: Decoder, positions: int | None) -> tuple[Rope, ...]:
     """One table; long releases keep the short one before the long one (vLLM `Phi3LongRoPEScaledRotaryEmbedding`)."""
     rotary = partial_rotary_dim(config, dims.head_dim, default=1.0)
-    scaling = config.maybe_sub("rope_scaling")
-    if scaling is None or positions is None or not scaling.has("long_factor"):
+    original = config.maybe_count("original_max_position_embeddings")
+    if positions is None or original is None or original >= positions:
         return blocks.rope_of(config, rotary)
-    return (Rope(rotary, positions + config.count("original_max_position_embeddings", default=positions)),)
+    return (Rope(rotary, positions + original),)
