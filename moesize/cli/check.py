@@ -1,6 +1,5 @@
 """`moesize check`: does this model, served this way, fit on these GPUs?"""
 
-from io import StringIO
 from typing import Annotated
 
 import typer
@@ -75,12 +74,6 @@ def _show(result: CheckResult, fmt: opt.Format, path: opt.Output) -> None:
 
         output.write(render_markdown(result), path)
     else:
-        from moesize.report.text import print_report  # noqa: PLC0415
+        from moesize.report.text import render  # noqa: PLC0415
 
-        console = output.console()
-        if path is None:
-            print_report(result, console)
-            return
-        console.file = StringIO()
-        print_report(result, console)
-        output.write(console.file.getvalue(), path)
+        output.show(render(result), path)

@@ -11,9 +11,14 @@ import typer
 from moesize import __version__
 from moesize.errors import MoesizeError
 
-#: command -> (module of this package, function, help line)
+#: command -> (module of this package, its function or its group of commands)
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "check"),
+    "explain": ("explain", "explain"),
+    "models": ("models", "app"),
+    "model": ("model", "app"),
+    "gpus": ("gpus", "app"),
+    "quants": ("quants", "quants"),
 }
 
 EXIT_FITS = 0
@@ -32,8 +37,12 @@ def build_app(only: str | None = None) -> typer.Typer:
     )
     app.callback()(_root)
     for command in [only] if only else COMMANDS:
-        module, function = COMMANDS[command]
-        app.command(command)(getattr(import_module(f"moesize.cli.{module}"), function))
+        module, attribute = COMMANDS[command]
+        found = getattr(import_module(f"moesize.cli.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=command)
+        else:
+            app.command(command)(found)
     return app
 
 

@@ -7,6 +7,13 @@ from typing import Annotated
 import typer
 
 
+class TextJson(StrEnum):
+    """How a list is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class Format(StrEnum):
     """How a report is written."""
 
@@ -55,3 +62,4 @@ Offline = Annotated[bool, typer.Option("--offline", help="Never ask the Hub.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Count `tight` as not fitting.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write there instead of to the terminal.")]
 OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="text, json or markdown.")]
+TextOrJson = Annotated[TextJson, typer.Option("--format", "-f", help="text or json.")]

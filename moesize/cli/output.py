@@ -2,9 +2,10 @@
 
 import os
 import sys
+from io import StringIO
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from moesize.errors import InputError
 
@@ -15,6 +16,17 @@ def console() -> Console:
     """The terminal as rich sees it; a pipe is `PIPE_WIDTH` wide unless COLUMNS says otherwise."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
     return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def show(what: RenderableType, path: Path | None) -> None:
+    """Print something rich draws, to the terminal or into a file."""
+    target = console()
+    if path is None:
+        target.print(what)
+        return
+    target.file = StringIO()
+    target.print(what)
+    write(target.file.getvalue(), path)
 
 
 def write(text: str, path: Path | None) -> None:

@@ -23,21 +23,13 @@ CATEGORIES = {
 _MAX_WIDTH = 100
 
 
-def render(report: CheckResult, *, width: int) -> RenderableType:
-    """The whole report, at most `width` columns wide."""
-    width = min(width, _MAX_WIDTH)
-    parts: list[RenderableType] = [_headline(report), *_reasons(report), Text()]
-    parts += [_Bar(report, width - 2), _legend(report)]
+def render(report: CheckResult) -> RenderableType:
+    """The whole report."""
+    parts: list[RenderableType] = [_headline(report), *_reasons(report), Text(), _Bar(report), _legend(report)]
     parts += [Text(), _receipt(report), Text(), *_facts(report)]
     if report.suggestions:
         parts += [Text(), Text("What would fit", style="bold"), _suggestions(report)]
-    parts += [Text(), *_footer(report)]
-    return Group(*parts)
-
-
-def print_report(report: CheckResult, console: Console) -> None:
-    """Print the report to `console`."""
-    console.print(render(report, width=console.width), soft_wrap=False)
+    return Group(*parts, Text(), *_footer(report))
 
 
 def _headline(report: CheckResult) -> Text:
@@ -54,25 +46,25 @@ def _reasons(report: CheckResult) -> list[Text]:
 class _Bar:
     """Budget and use of one GPU as a bar; what is beyond the budget is drawn after a mark."""
 
-    def __init__(self, report: CheckResult, width: int) -> None:
+    def __init__(self, report: CheckResult) -> None:
         self.report = report
-        self.width = width
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         per_gpu = self.report.per_gpu
+        width = min(options.max_width, _MAX_WIDTH) - 2
         scale = max(per_gpu.budget_bytes, per_gpu.total_bytes, 1)
-        mark = round(per_gpu.budget_bytes / scale * self.width)
+        mark = round(per_gpu.budget_bytes / scale * width)
         yield Segment("  ")
         drawn = 0
         edge = 0
         for category, (_, colour, char) in CATEGORIES.items():
             edge += getattr(per_gpu, f"{category}_bytes")
-            cells = round(edge / scale * self.width) - drawn
+            cells = round(edge / scale * width) - drawn
             yield Segment(char * cells, Style(color=colour))
             drawn += cells
         yield Segment("·" * (mark - drawn), Style(dim=True))
         yield Segment("\n")
-        if mark < self.width:
+        if mark < width:
             yield Segment("  " + " " * max(0, mark - 1) + "^ budget\n", Style(dim=True))
 
 

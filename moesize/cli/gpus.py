@@ -1,0 +1,67 @@
+"""`moesize gpus`: the accelerators known by name."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from moesize.cli import options as opt
+from moesize.cli import output
+from moesize.errors import InputError
+from moesize.hardware.gpu import GpuSpec, list_gpus, load_gpu
+from moesize.report import gpus as report
+
+app = typer.Typer(help="The accelerators known by name.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_all(fmt: opt.TextOrJson = opt.TextJson.TEXT) -> int:
+    """All accelerators, with the memory a process can use."""
+    return _show([load_gpu(gpu_id) for gpu_id in list_gpus()], fmt)
+
+
+@app.command("search")
+def search(
+    words: Annotated[list[str], typer.Argument(help="Words of an id or name.", show_default=False)],
+    fmt: opt.TextOrJson = opt.TextJson.TEXT,
+) -> int:
+    """Accelerators with all these words in their id or name."""
+    wanted = [word.lower() for word in words]
+    found = [gpu for gpu in map(load_gpu, list_gpus()) if all(w in f"{gpu.id} {gpu.name}".lower() for w in wanted)]
+    if not found:
+        raise InputError(f"no GPU has {' '.join(words)!r} in its name; `moesize gpus list` shows all")
+    return _show(found, fmt)
+
+
+@app.command("show")
+def show(
+    gpu: Annotated[str, typer.Argument(help="A GPU by any of its names.", show_default=False)],
+    fmt: opt.TextOrJson = opt.TextJson.TEXT,
+) -> int:
+    """One accelerator: memory as the driver reports it, bandwidth, peak rates, sources."""
+    spec = load_gpu(gpu)
+    if fmt is opt.TextJson.JSON:
+        output.write(_json([spec])[0], None)
+    else:
+        output.show(report.one(spec), None)
+    return 0
+
+
+def _show(gpus: list[GpuSpec], fmt: opt.TextJson) -> int:
+    if fmt is opt.TextJson.JSON:
+        output.write("[" + ",".join(_json(gpus)) + "]\n", None)
+    else:
+        output.show(report.many(gpus), None)
+    return 0
+
+
+def _json(gpus: list[GpuSpec]) -> list[str]:
+    return [json.dumps(_plain(gpu), indent=2, ensure_ascii=False) for gpu in gpus]
+
+
+def _plain(gpu: GpuSpec) -> dict[str, object]:
+    values = {name: getattr(gpu, name) for name in gpu.__slots__}
+    values["tflops_dense"] = dict(gpu.tflops_dense)
+    values["native_formats"] = sorted(gpu.native_formats)
+    values["sources"] = dict(gpu.sources)
+    return values
