@@ -1,6 +1,6 @@
 """Models whose layout nobody has published: what the counts alone can say."""
 
-from moesize.errors import InputError, NotSizeableError
+from moesize.errors import InputError, NotSizeableError, printable
 from moesize.model.fields import Fields
 from moesize.model.spec import Kind, ModelSpec, PublishedCounts, Role, Tensor
 
@@ -22,7 +22,7 @@ def counts_spec(document: Fields) -> ModelSpec:
     counts = document.sub("counts")
     unknown = sorted(str(key) for key in counts.values if key not in _KEYS)
     if unknown:
-        raise InputError(f"{counts.where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}")
+        raise InputError(f"{counts.where}: unknown key {printable(unknown[0])!r}; known are {', '.join(sorted(_KEYS))}")
     total, active = (counts.count(key, maximum=MAX_PARAMETERS) for key in ("total", "active"))
     experts = counts.expert_count("experts")
     per_token = counts.count("experts_per_token", maximum=experts)

@@ -36,10 +36,13 @@ oracle, reduce = _beside("oracle"), _beside("reduce")
 #: Their totals are checked against published figures instead.
 NO_CLASS = {
     "ArcticForCausalLM", "BaichuanForCausalLM", "BailingMoeForCausalLM", "BailingMoeV2ForCausalLM", "ChatGLMModel",
-    "DeepseekForCausalLM", "ExaoneForCausalLM", "Grok1ForCausalLM", "Grok1ModelForCausalLM", "HunYuanForCausalLM",
+    "DeciLMForCausalLM", "DeepseekForCausalLM", "ExaoneForCausalLM", "Grok1ForCausalLM", "Grok1ModelForCausalLM", "HunYuanForCausalLM",
     "InternLM2ForCausalLM", "InternLM3ForCausalLM", "KimiK3ForConditionalGeneration", "MiniCPMForCausalLM",
     "Phi3SmallForCausalLM", "QWenLMHeadModel", "Step3p5ForCausalLM", "XverseForCausalLM",
 }  # fmt: skip
+
+#: Architectures whose class cannot be built here: Gemma 3n's towers are those of timm, a package of its own.
+NOT_BUILT = {"Gemma3nForConditionalGeneration"}
 
 #: Models whose class is not what their checkpoint holds.
 CLASS_DIFFERS = {
@@ -73,6 +76,8 @@ def configs() -> dict[str, dict]:
 
 def has_class(config: dict) -> bool:
     known = reduce.for_oracle(config)
+    if known["architectures"][0] in NOT_BUILT:
+        return False
     return known["model_type"] in transformers.CONFIG_MAPPING and hasattr(transformers, known["architectures"][0])
 
 
@@ -94,7 +99,7 @@ def spec_of(config: dict, name: str) -> ModelSpec:
 
 def test_architectures_without_an_oracle_are_the_reviewed_ones():
     without = {config["architectures"][0] for config in configs().values() if not has_class(config)}
-    assert without == NO_CLASS
+    assert without == NO_CLASS | NOT_BUILT
     assert CLASS_DIFFERS.keys() <= configs().keys()
 
 
