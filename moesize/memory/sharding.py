@@ -22,11 +22,13 @@ class ShardingRules:
         vocab_multiple: The vocabulary is padded to a multiple of this before it is split; 1 = not padded.
         experts_over_dp: Without EP, experts are split over tp × dp ranks (vLLM's flattened tensor parallelism).
         redundant_experts: Extra copies of experts EPLB spreads over the ranks.
+        ends_on_every_stage: Embedding, final norm and head are built on every pipeline stage, not on the ends alone.
     """
 
     vocab_multiple: int = 64
     experts_over_dp: bool = True
     redundant_experts: int = 0
+    ends_on_every_stage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,14 @@ def rank_tensors(
     Raises:
         LayoutError: a dimension that does not divide as the engine divides it.
     """
-    held = (_in_stage(tensor, stage) for tensor in spec.tensors if tensor.loaded)
-    return tuple(RankTensor(whole, shard(whole, layout, rules or ShardingRules())) for whole in held if whole)
+    rules = rules or ShardingRules()
+    held = (_in_stage(tensor, stage, rules) for tensor in spec.tensors if tensor.loaded)
+    return tuple(RankTensor(whole, shard(whole, layout, rules)) for whole in held if whole)
 
 
-def _in_stage(tensor: Tensor, stage: Stage) -> Tensor | None:
+def _in_stage(tensor: Tensor, stage: Stage, rules: ShardingRules) -> Tensor | None:
     if tensor.layers is None:
-        if stage.first and stage.last:
+        if (stage.first and stage.last) or rules.ends_on_every_stage:
             return tensor
         if tensor.role in _FIRST_STAGE_ROLES:
             # The head that shares the embedding's table needs a copy of it on the last stage.

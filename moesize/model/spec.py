@@ -163,12 +163,16 @@ class CacheKind(StrEnum):
 
 
 class State(NamedTuple):
-    """One array a recurrent layer keeps per sequence (`conv` or `recurrent`); tensor parallelism divides `split_dim`."""
+    """One array a recurrent layer keeps per sequence (`conv` or `recurrent`); tensor parallelism divides `split_dim`.
+
+    `dtype` is what transformers keeps it in (None: the model's); `configured_dtype` what the configuration names itself.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str | None = None
     split_dim: int | None = 0
+    configured_dtype: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class Rules:
     tokens_by_concurrency: bool
     gdn_alignment_tokens: int
     align_state_blocks: int
+    moe_refines_tiles: bool
     default_block_tokens: int = 16
 
     def entry(self, name: str) -> dict[str, Any]:
@@ -54,9 +55,11 @@ class Rules:
         """What the block length of attention layers beside such a state is a multiple of."""
         return self.gdn_alignment_tokens if mixer in ("gdn", "kda") else self.default_block_tokens
 
-    def state_dtype(self, spec: ModelSpec, state: State) -> str:
-        """The dtype a state is kept in: the configuration's, or the model's."""
-        return state.dtype or spec.dtype
+    def state_dtype(self, spec: ModelSpec, mixer: str, state: State) -> str:
+        """The dtype a state is kept in: what the configuration names, or the model's; delta attention's is float32."""
+        if mixer == "kda" and not state.name.startswith("conv"):
+            return "float32"
+        return state.configured_dtype or spec.dtype
 
 
 @cache

@@ -17,9 +17,8 @@ from moesize.errors import InputError
 from moesize.memory.kv_cache import bytes_per_token, state_bytes_per_sequence
 from moesize.memory.layout import Stage, stages
 from moesize.memory.sharding import ShardingRules, rank_tensors
+from moesize.model.spec import ModelSpec
 from moesize.units import gib
-
-_SHARDING = ShardingRules(vocab_multiple=64, experts_over_dp=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +67,19 @@ class Vllm:
         )
 
 
+def sharding_rules(spec: ModelSpec, rules: Rules) -> ShardingRules:
+    """How vLLM divides this model."""
+    everywhere = spec.architecture in rules.entry("ends_on_every_stage")["families"]
+    return ShardingRules(vocab_multiple=64, experts_over_dp=True, ends_on_every_stage=everywhere)
+
+
 def _rank(request: Request, rules: Rules, step: Step, stage: Stage, budget: int) -> _Rank:
     spec, layout = request.spec, request.layout
-    tensors = rank_tensors(spec, layout, stage, _SHARDING)
+    tensors = rank_tensors(spec, layout, stage, sharding_rules(spec, rules))
     if spec.counts:
         weights = published_weight_terms(spec, request.scheme, layout.gpus)
     else:
-        weights = weight_terms(spec, tensors, request.scheme, request.options.cpu_offload_bytes)
+        weights = weight_terms(request, tensors, stage, rules, step.batched_tokens)
     terms = [
         *weights,
         *activation_terms(spec, tensors, layout, stage, step, rules, fused_mxfp4=request.scheme.method == "mxfp4"),

@@ -78,15 +78,19 @@ def _token_page(cache: Cache, count: int, kv: KvFormat, layout: Layout, block: i
 
 
 def _state_page(cache: Cache, count: int, spec: ModelSpec, layout: Layout, rules: Rules) -> Page:
-    n_bytes = sum(_state_bytes(state, spec, layout, rules) for state in cache.states)
+    n_bytes = sum(_state_bytes(state, cache.mixer, spec, layout, rules) for state in cache.states)
     return Page(CacheKind.STATE, count, 0, n_bytes, state_blocks=rules.state_blocks(cache.mixer))
 
 
-def _state_bytes(state: State, spec: ModelSpec, layout: Layout, rules: Rules) -> int:
+def _state_bytes(state: State, mixer: str, spec: ModelSpec, layout: Layout, rules: Rules) -> int:
     ways = 1 if state.split_dim is None else layout.tp
     if state.split_dim is not None and state.shape[state.split_dim] % ways:
         raise LayoutError(f"the {state.name} state of {state.shape[state.split_dim]} rows does not divide over {ways} GPUs")
-    return prod(state.shape) // ways * DTYPE_BYTES[rules.state_dtype(spec, state)]
+    elements = prod(state.shape)
+    if state.name.startswith("conv"):
+        # A convolution of n inputs needs the last n - 1; the newest comes with the token.
+        elements = elements // state.shape[-1] * (state.shape[-1] - 1)
+    return elements // ways * DTYPE_BYTES[rules.state_dtype(spec, mixer, state)]
 
 
 def _align_with_states(

@@ -1,32 +1,85 @@
-"""What vLLM holds on one rank after loading: the rank's tensors as its kernels keep them, and the rotary tables."""
+"""What vLLM holds on one rank after loading: the rank's tensors as its kernels keep them, and what it adds to them."""
 
-from moesize.engines.base import Term, exact
+from moesize.engines.base import Request, Term, exact
+from moesize.engines.vllm.constants import Rules
+from moesize.engines.vllm.loaded import Kernels, expert_bias_bytes, loaded_bytes
+from moesize.memory.layout import Stage
 from moesize.memory.sharding import RankTensor
-from moesize.memory.weights import published_share_bytes, weights_by_role
-from moesize.model.spec import ModelSpec
+from moesize.memory.weights import published_share_bytes
+from moesize.model.spec import CacheKind, Kind, ModelSpec, Role, Tensor
+from moesize.quant.floats import Fp8Tensor, MxFp4
 from moesize.quant.scheme import QuantScheme
 from moesize.units import DTYPE_BYTES
 
 _SOURCE = "https://github.com/vllm-project/vllm/tree/main/vllm/model_executor/layers"
+#: (what, bytes, how)
+_Extra = tuple[str, int, str]
 
 
 def weight_terms(
-    spec: ModelSpec, tensors: tuple[RankTensor, ...], scheme: QuantScheme, cpu_offload_bytes: int = 0
+    request: Request, tensors: tuple[RankTensor, ...], stage: Stage, rules: Rules, batched_tokens: int
 ) -> list[Term]:
-    """One term per role and one for the rotary tables; what is kept in host memory comes off as a term of its own."""
+    """One term per role and one for each thing the engine adds; what is kept in host memory comes off as a term.
+
+    Raises:
+        LayoutError: a shape the kernels do not take.
+    """
+    spec, scheme = request.spec, request.scheme
+    by_role, extras = rank_weights(request, tensors, stage, rules, batched_tokens)
     terms = [
-        exact(role.value, "weights", n_bytes, "counted", f"{scheme.name}, tensors of one rank", spec.source)
-        for role, n_bytes in sorted(weights_by_role(tensors, scheme).items(), key=lambda item: -item[1])
+        exact(role.value, "weights", n_bytes, "counted", f"{scheme.name}, as loaded on one rank", spec.source)
+        for role, n_bytes in sorted(by_role.items(), key=lambda item: -item[1])
     ]
-    rotary = rotary_bytes(spec)
-    if rotary:
-        formula = "positions × rotary dimension × bytes, one table per distinct rope, whole on every rank"
-        terms.append(exact("rotary tables", "weights", rotary, "engine rule", formula, _SOURCE))
-    if cpu_offload_bytes:
-        moved = min(cpu_offload_bytes, sum(term.n_bytes for term in terms))
+    terms += [exact(what, "weights", n_bytes, "engine rule", how, _SOURCE) for what, n_bytes, how in extras if n_bytes]
+    if request.options.cpu_offload_bytes:
+        moved = min(request.options.cpu_offload_bytes, sum(term.n_bytes for term in terms))
         formula = "weights kept in host memory (cpu_offload_gb) and read over PCIe at every step"
         terms.append(exact("offloaded to the host", "weights", -moved, "given", formula, _SOURCE))
     return terms
+
+
+def rank_weights(
+    request: Request, tensors: tuple[RankTensor, ...], stage: Stage, rules: Rules, batched_tokens: int
+) -> tuple[dict[Role, int], list[_Extra]]:
+    """Bytes of a rank by role, and what the engine holds beside the checkpoint's tensors.
+
+    Raises:
+        LayoutError: a shape the kernels do not take.
+    """
+    spec, scheme, layout = request.spec, request.scheme, request.layout
+    capability = request.gpu.compute_capability
+    kernels = Kernels(rules, scheme.method, scheme.dtype, hopper=capability is None or capability[0] == 9, tp=layout.tp)
+    by_role: dict[Role, int] = {}
+    copies = 0
+    sparse = any(cache.kind is CacheKind.INDEXER for cache in spec.caches)
+    fused_experts = any(
+        isinstance(fmt, MxFp4) for t in tensors if t.whole.role is Role.ROUTED_EXPERT for _, fmt in scheme.parts(t.whole)
+    )
+    for held in tensors:
+        part = held.part
+        for piece, fmt in scheme.parts(held.whole):
+            mine = part if piece.layers == part.layers else part.only(piece.layers or ())
+            if sparse and _stays_wide(mine):
+                fmt = None  # noqa: PLW2901
+            if fused_experts and mine.role is Role.ROUTED_EXPERT and mine.kind is Kind.VECTOR:
+                n_bytes = expert_bias_bytes(mine, kernels)
+            else:
+                n_bytes = loaded_bytes(mine, fmt, kernels)
+            by_role[mine.role] = by_role.get(mine.role, 0) + n_bytes
+            if fmt is not None and "kv_b_proj" in mine.name:
+                copies += mine.out_features * mine.in_features * mine.repeats * DTYPE_BYTES[scheme.dtype]
+    extras = [
+        ("absorbed MLA projections", copies, "16-bit copies of a quantised kv_b_proj for the absorbed decode path"),
+        ("values kept as keys", _shared_values(tensors, scheme.dtype), "layers whose values are their keys keep a second copy"),
+        ("rotary tables", rotary_bytes(spec), "positions × rotary dimension × bytes, one table per distinct rope, whole on every rank"),
+        ("expert maps", _expert_maps(tensors, request), "4 B per expert and MoE layer that say where each expert is"),
+        ("attention scales", _attention_scales(request, stage), "query, key, value and probability scales of each attention layer"),
+        ("expert scales", _expert_scales(tensors, request), "scalars of the fused experts of each layer"),
+        ("family buffers", rules.entry("family_buffers")["bytes"].get(spec.architecture, 0), "constants of the family's own class"),
+        ("sparse attention buffers", _indexer_buffers(request, stage, rules, batched_tokens),
+         "top-k indices of every batched token and a workspace per indexer layer"),
+    ]  # fmt: skip
+    return {role: n for role, n in by_role.items() if n}, extras
 
 
 def published_weight_terms(spec: ModelSpec, scheme: QuantScheme, gpus: int) -> list[Term]:
@@ -35,6 +88,59 @@ def published_weight_terms(spec: ModelSpec, scheme: QuantScheme, gpus: int) -> l
     return [exact("weights", "weights", published_share_bytes(spec, scheme, gpus), "counted", formula, spec.source)]
 
 
+def _stays_wide(part: Tensor) -> bool:
+    """The indexer's key and head-weight projections are one fused 16-bit matrix."""
+    return part.role is Role.INDEXER and part.name.removesuffix(".weight").endswith((".wk", ".weights_proj"))
+
+
 def rotary_bytes(spec: ModelSpec) -> int:
     """Cosines and sines of every distinct rope, for all positions the configuration allows."""
-    return sum(r.positions * r.rotary_dim * DTYPE_BYTES[r.dtype or spec.dtype] for r in set(spec.ropes))
+    return sum(r.positions * r.rotary_dim * DTYPE_BYTES[r.dtype or spec.dtype] for r in spec.ropes)
+
+
+def _shared_values(tensors: tuple[RankTensor, ...], dtype: str) -> int:
+    """Bytes of value projections that a checkpoint leaves out because they equal the key projections (Gemma 4)."""
+    keys = [t.part for t in tensors if t.part.name.endswith(".self_attn.k_proj.weight") and t.part.role is Role.ATTENTION]
+    with_values = {
+        i for t in tensors if t.part.name.endswith(".self_attn.v_proj.weight") for i in t.part.layers or ()
+    }
+    lone = ((part, sum(i not in with_values for i in part.layers or ())) for part in keys)
+    return sum(part.out_features * part.in_features * DTYPE_BYTES[dtype] * n for part, n in lone)
+
+
+def _expert_maps(tensors: tuple[RankTensor, ...], request: Request) -> int:
+    if not request.layout.ep:
+        return 0
+    layers: dict[int, int] = {}
+    for held in tensors:
+        if held.whole.role is Role.ROUTED_EXPERT:
+            layers.update(dict.fromkeys(held.part.layers or (), held.whole.experts))
+    return 4 * sum(layers.values())
+
+
+def _attention_scales(request: Request, stage: Stage) -> int:
+    kinds = (CacheKind.FULL, CacheKind.SLIDING, CacheKind.CHUNKED, CacheKind.LATENT)
+    caches = [c for c in request.spec.caches if c.kind in kinds]
+    layers = sum(i in stage.layers for c in caches for i in c.layers)
+    latent = any(c.kind is CacheKind.LATENT for c in caches)
+    method = request.scheme.method
+    own_cache_method = method in ("modelopt", "compressed-tensors") or (method == "fp8" and not latent)
+    return layers * (24 if own_cache_method else 16)
+
+
+def _expert_scales(tensors: tuple[RankTensor, ...], request: Request) -> int:
+    """FlashInfer's per-tensor FP8 experts keep two products of scales per expert and two scales per layer."""
+    fmt = request.scheme.format
+    if not (isinstance(fmt, Fp8Tensor) and fmt.static_inputs):
+        return 0
+    ends = ("w2.weight", "down_proj.weight", "down_proj")
+    parts = (t.part for t in tensors if t.part.role is Role.ROUTED_EXPERT and t.part.name.endswith(ends))
+    return sum(part.repeats * 16 for part in parts)
+
+
+def _indexer_buffers(request: Request, stage: Stage, rules: Rules, batched_tokens: int) -> int:
+    layers = sum(i in stage.layers for c in request.spec.caches if c.kind is CacheKind.INDEXER for i in c.layers)
+    if not layers:
+        return 0
+    entry = rules.entry("sparse_indexer")
+    return layers * entry["bytes_per_layer"] + batched_tokens * entry["top_k"] * 4

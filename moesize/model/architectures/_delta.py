@@ -105,10 +105,12 @@ def gated_delta(
     ]  # fmt: skip
 
 
-def gated_delta_cache(layers: tuple[int, ...], dims: GatedDelta, *, dtype: str) -> list[Cache]:
+def gated_delta_cache(
+    layers: tuple[int, ...], dims: GatedDelta, *, dtype: str, configured: str | None = None
+) -> list[Cache]:
     """What `layers` keep per sequence: the last inputs of the convolution and one matrix per value head."""
     conv = State("conv", (2 * dims.keys + dims.values, dims.kernel))
-    recurrent = State("recurrent", (dims.value_heads, dims.key_dim, dims.value_dim), dtype)
+    recurrent = State("recurrent", (dims.value_heads, dims.key_dim, dims.value_dim), dtype, configured_dtype=configured)
     return state_cache(layers, "gdn", conv, recurrent)
 
 

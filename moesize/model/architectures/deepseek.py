@@ -189,8 +189,8 @@ def _products(config: Fields, layers: tuple[int, ...], indexed: tuple[int, ...])
 
 
 def _ropes(config: Fields, family: str) -> tuple[Rope, ...]:
-    """One table of the rotary part; the sparse ones keep two, the indexer's beside it, in float32 (vLLM's sizes)."""
+    """One table of the rotary part; a sparse one with yarn keeps two, the indexer's beside it, in float32 (as vLLM)."""
     width = config.count("qk_rope_head_dim")
-    if family in SPARSE_ATTENTION:
+    if family in SPARSE_ATTENTION and config.maybe_sub("rope_scaling"):
         return blocks.rope_of(config, width, dtype="float32") * 2
     return blocks.rope_of(config, width)

@@ -33,6 +33,7 @@ def build(config: Fields) -> ModelSpec:
         bias=config.flag("use_bias", default=False),
     )
     heads, kv_heads, head_dim = _attention_dims(config)
+    state_dtype = config.text("mamba_ssm_cache_dtype", default="float32")
     return blocks.assemble(
         config,
         family="nemotron_h",
@@ -47,7 +48,7 @@ def build(config: Fields) -> ModelSpec:
         ],
         caches=[
             *blocks.kv_cache(attention, num_kv_heads=kv_heads, head_dim=head_dim),
-            *mamba2_cache(mamba, dims, dtype=config.text("mamba_ssm_cache_dtype", default="float32")),
+            *mamba2_cache(mamba, dims, dtype=state_dtype, configured=state_dtype),
         ],
         attentions=blocks.attention_products(attention, num_heads=heads, head_dim=head_dim),
         shared_experts=config.count("n_shared_experts", default=0, minimum=0) if "moe" in types else 0,

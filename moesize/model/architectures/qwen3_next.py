@@ -27,6 +27,7 @@ def build(config: Fields) -> ModelSpec:
     full, linear = where_layer(types, FULL), where_layer(types, LINEAR)
     dims = gated_delta_of(text)
     heads, kv_heads, head_dim = attention_dims(text)
+    configured = text.text("mamba_ssm_dtype") if text.has("mamba_ssm_dtype") else None
     return blocks.assemble(
         text,
         family=family,
@@ -45,7 +46,7 @@ def build(config: Fields) -> ModelSpec:
         caches=[
             *blocks.kv_cache(full, num_kv_heads=kv_heads, head_dim=head_dim),
             # transformers keeps the recurrence in float32; the configs of Qwen3.5 say so, that of Qwen3-Next is silent.
-            *gated_delta_cache(linear, dims, dtype=text.text("mamba_ssm_dtype", default="float32")),
+            *gated_delta_cache(linear, dims, dtype=configured or "float32", configured=configured),
         ],
         attentions=blocks.attention_products(full, num_heads=heads, head_dim=head_dim),
         ropes=(*rope(text, head_dim), *([vision_rope(vision)] if vision else [])),
