@@ -5,6 +5,7 @@ Names: transformers `models/gemma4`; vLLM 0.33 does not divide the vision tower 
 
 from dataclasses import replace
 
+from moesize.errors import InputError
 from moesize.model.architectures import _blocks as blocks
 from moesize.model.fields import Fields
 from moesize.model.spec import Kind, Role, Tensor
@@ -54,7 +55,10 @@ def audio(config: Fields, text_hidden_size: int, prefix: str = "model.") -> list
     role, tower = Role.AUDIO, f"{prefix}audio_tower"
     hidden, out = config.count("hidden_size"), config.count("output_proj_dims")
     heads, kernel = config.count("num_attention_heads"), config.count("conv_kernel_size")
-    first, second = config.counts("subsampling_conv_channels", minimum=1)
+    channels = config.counts("subsampling_conv_channels", minimum=1)
+    if len(channels) != 2:
+        raise InputError(f"{config.where}: subsampling_conv_channels has {len(channels)} entries, expected 2")
+    first, second = channels
     layers = tuple(range(config.layer_count("num_hidden_layers")))
     layer, subsample = f"{tower}.layers.{{layer}}", f"{tower}.subsample_conv_projection"
     linears: list[_Linear] = [

@@ -6,6 +6,7 @@ vision tower, its patch embedding and the projector over ranks.
 
 from dataclasses import replace
 
+from moesize.errors import InputError
 from moesize.model.architectures import _blocks as blocks
 from moesize.model.architectures import _moe as moe
 from moesize.model.architectures import _towers as towers
@@ -110,6 +111,8 @@ def _vision(config: Fields, prefix: str = "vision_model") -> list[Tensor]:
     layer = f"{prefix}.model.layers.{{layer}}"
     patches = (config.count("image_size") // patch) ** 2
     ratio = config.number("pixel_shuffle_ratio")
+    if not 0 < ratio <= 1:
+        raise InputError(f"{config.where}: pixel_shuffle_ratio is {ratio}, expected a part of 1")
     shuffled = int(hidden // ratio**2)
     middle, out = config.count("projector_input_dim"), config.count("projector_output_dim")
     column, row, role = Split.COLUMN, Split.ROW, Role.VISION

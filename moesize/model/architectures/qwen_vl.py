@@ -30,7 +30,7 @@ def build(config: Fields) -> ModelSpec:
     family = config.text("model_type")
     outer = {key: config.values[key] for key in ("dtype", "torch_dtype", "tie_word_embeddings") if config.has(key)}
     nested = config.maybe_sub("text_config")
-    text = Fields({**outer, **(nested.values if nested else config.values)}, config.where)
+    text = Fields({**outer, **(nested.values if nested else config.values), "architectures": None}, config.where)
     spec = architectures.build(text, family=DECODERS[family])
     third = family.startswith("qwen3")
     vision = config.sub("vision_config")
