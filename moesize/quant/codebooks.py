@@ -10,6 +10,8 @@ from moesize.errors import InputError
 from moesize.quant.formats import Array, Layout, refuse_unless_divides
 from moesize.units import ceil_div
 
+#: What both exllama converters give the head unless told otherwise.
+EXL_HEAD_BITS = 6.0
 #: Block sizes bitsandbytes' kernels exist for.
 BNB_BLOCKS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 

@@ -14,9 +14,10 @@ from moesize.units import ceil_div
 
 @dataclass(frozen=True, slots=True)
 class Fp8Tensor(Layout):
-    """FP8 with one float32 scale for the whole matrix, and one for its inputs when they are static."""
+    """FP8 with one scale for the whole matrix, and one for its inputs when they are static."""
 
     static_inputs: bool = False
+    scale_dtype: str = "float32"
 
     @property
     def name(self) -> str:
@@ -31,8 +32,8 @@ class Fp8Tensor(Layout):
     def arrays(self, out_features: int, in_features: int) -> tuple[Array, ...]:
         """Weight, its scale, the inputs' scale."""
         weight = Array(".weight", (out_features, in_features), "float8_e4m3fn")
-        scale = Array(".weight_scale", (), "float32")
-        return (weight, scale, Array(".input_scale", (), "float32")) if self.static_inputs else (weight, scale)
+        scale = Array(".weight_scale", (1,), self.scale_dtype)
+        return (weight, scale, Array(".input_scale", (1,), self.scale_dtype)) if self.static_inputs else (weight, scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class MxFp8(Layout):
 
 @dataclass(frozen=True, slots=True)
 class MxFp4(Layout):
-    """4-bit floats, two to a byte, with a power-of-two scale (one byte) per 32 weights of a row.
+    """4-bit floats (or 6-bit ones), packed, with a power-of-two scale (one byte) per 32 weights of a row.
 
     `blocks` is gpt-oss's own layout (`_blocks`, `_scales`); other writers spell the two as `weight_name` and
     `scale_name`.
@@ -123,16 +124,17 @@ class MxFp4(Layout):
     blocks: bool = False
     weight_name: str = ".weight_packed"
     scale_name: str = ".weight_scale"
+    weight_bits: int = 4
 
     @property
     def name(self) -> str:
         """For the report."""
-        return "mxfp4"
+        return f"mxfp{self.weight_bits}"
 
     @property
     def bits(self) -> float:
         """Of a weight."""
-        return 4.0
+        return float(self.weight_bits)
 
     def arrays(self, out_features: int, in_features: int) -> tuple[Array, ...]:
         """Packed weight and scales."""
@@ -143,13 +145,13 @@ class MxFp4(Layout):
                 Array("_scales", (out_features, groups), "uint8"),
             )
         return (
-            Array(self.weight_name, (out_features, in_features // 2), "uint8"),
+            Array(self.weight_name, (out_features, in_features * self.weight_bits // 8), "uint8"),
             Array(self.scale_name, (out_features, groups), "uint8"),
         )
 
     def check(self, out_features: int, in_features: int) -> None:  # noqa: ARG002
         """Rows are cut into 32s."""
-        refuse_unless_divides("mxfp4", 32, in_features, "an input dimension")
+        refuse_unless_divides(self.name, 32, in_features, "an input dimension")
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,9 +49,10 @@ class WeightFormat(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
     """What all formats share."""
+
+    __slots__ = ()
 
     def arrays(self, out_features: int, in_features: int) -> tuple[Array, ...]:
         """What a checkpoint stores for one matrix."""

@@ -7,7 +7,7 @@ https://github.com/ggml-org/llama.cpp/blob/master/src/llama-quant.cpp, told by w
 from dataclasses import replace
 from typing import NamedTuple
 
-from moesize.errors import InputError
+from moesize.errors import InputError, printable
 from moesize.model.spec import CacheKind, Kind, ModelSpec, Role, Split, Tensor
 from moesize.quant.formats import WeightFormat
 from moesize.quant.gguf_rules import DEFAULTS, Facts, Use, tensor_type
@@ -36,7 +36,7 @@ class Mix(NamedTuple):
     large: bool
 
 
-def find_mix(text: str) -> Mix | None:
+def find_mix(text: str, asked: str) -> Mix | None:
     """The mix of a normalised name (`q4-k-m`, `gguf-q8-0`, `i1-iq4-xs`, `q4-0-imatrix`); None when it is none.
 
     Raises:
@@ -47,7 +47,7 @@ def find_mix(text: str) -> Mix | None:
     name = name.removeprefix("i1_").removesuffix("_imatrix").removesuffix("_imat")
     if name.startswith("ud_"):
         raise InputError(
-            f"{text!r} is a dynamic mix: only the file's own tensor list knows it; give the .gguf file instead"
+            f"{printable(asked)!r} is a dynamic mix: only the file's own tensor list knows it; give the .gguf file instead"
         )
     label = _SHORT.get(name, name)
     base = _LARGE.get(label, label)

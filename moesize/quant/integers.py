@@ -125,14 +125,14 @@ class PackedInt(Layout):
     def arrays(self, out_features: int, in_features: int) -> tuple[Array, ...]:
         """Packed weight, scales, shape, and what asymmetry and activation order add."""
         groups = 1 if self.group == -1 else in_features // self.group
-        per_word = 32 // self.weight_bits
+        bits = self.weight_bits
         arrays = [
-            Array(".weight_packed", (out_features, ceil_div(in_features, per_word)), "int32"),
+            Array(".weight_packed", (out_features, ceil_div(in_features * bits, 32)), "int32"),
             Array(".weight_scale", (out_features, groups), self.scale_dtype),
             Array(".weight_shape", (2,), "int64"),
         ]
         if not self.symmetric:
-            arrays.append(Array(".weight_zero_point", (ceil_div(out_features, per_word), groups), "int32"))
+            arrays.append(Array(".weight_zero_point", (ceil_div(out_features * bits, 32), groups), "int32"))
         if self.group_index:
             arrays.append(Array(".weight_g_idx", (in_features,), "int32"))
         return tuple(arrays)
@@ -147,13 +147,15 @@ class PackedInt(Layout):
 
 @dataclass(frozen=True, slots=True)
 class Int8(Layout):
-    """One byte per weight and one scale per output row (or one for the matrix).
+    """One byte per weight and one scale per output row, per `group` inputs of it, or for the whole matrix.
 
+    compressed-tensors stores narrower integers like this too where activations are quantised (W4A8).
     `scale_suffix` is the writer's spelling: compressed-tensors and torchao `.weight_scale`, EETQ `.weight_scales`.
     """
 
     scale_dtype: str = "float32"
     per_tensor: bool = False
+    group: int = -1
     scale_suffix: str = ".weight_scale"
 
     @property
@@ -168,11 +170,18 @@ class Int8(Layout):
 
     def arrays(self, out_features: int, in_features: int) -> tuple[Array, ...]:
         """Weight and scales."""
-        scales = (1,) if self.per_tensor else (out_features, 1)
+        groups = 1 if self.group == -1 else in_features // self.group
+        scales = (1,) if self.per_tensor else (out_features, groups)
         return (
             Array(".weight", (out_features, in_features), "int8"),
             Array(self.scale_suffix, scales, self.scale_dtype),
         )
+
+    def check(self, out_features: int, in_features: int) -> None:  # noqa: ARG002
+        """Groups divide the inputs."""
+        _refuse_group("int8", self.group)
+        if self.group != -1:
+            refuse_unless_divides("int8", self.group, in_features, "an input dimension")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,17 @@
 """Quantisations by the names people write: `gptq-4bit`, `awq`, `int4`, `w4a16`, `nf4`, `fp8`, `q4_k_m`, …."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from moesize.errors import UnknownNameError
+from moesize.errors import InputError, UnknownNameError
 from moesize.model.spec import ModelSpec, Role, Tensor
 from moesize.quant import name_rules
-from moesize.quant.catalogue import QuantInfo, list_quants
 from moesize.quant.checkpoint import stored_scheme
-from moesize.quant.codebooks import Exl2, Exl3
-from moesize.quant.floats import MxFp4
 from moesize.quant.formats import WeightFormat
 from moesize.quant.scheme import Part, QuantScheme, Rule, by_convention, is_quantisable, unquantised
 
-__all__ = ["QuantInfo", "list_quants", "resolve_quant"]
+if TYPE_CHECKING:
+    from moesize.quant.catalogue import QuantInfo
 
 #: Names for which a checkpoint that is already of such a method answers with its own scheme, as engines do.
 _STORED_ALREADY = {
@@ -49,16 +48,28 @@ def resolve_quant(name: str, spec: ModelSpec) -> QuantScheme:
         stored = stored_scheme(spec)
         if stored.method in _STORED_ALREADY[text] and (text == stored.method or stored.name.startswith(text)):
             return stored
+    if spec.quantization_config and spec.quantization_config.get("quant_method") == "gguf":
+        stored = stored_scheme(spec)
+        if text.replace("-", "_") == stored.name:
+            return stored
+        raise InputError(f"{spec.source} is a GGUF file of {stored.name}: size {name} on the model it was made from")
     dtype = spec.dtype if spec.dtype in ("float16", "bfloat16") else "bfloat16"
     made = name_rules.parse(text, dtype)
     if made:
         return _scheme(*made, dtype)
     from moesize.quant import gguf_mixes  # noqa: PLC0415  only GGUF names need it
 
-    mix = gguf_mixes.find_mix(text)
+    mix = gguf_mixes.find_mix(text, name)
     if mix is None:
         raise UnknownNameError("quantisation", name, _known_names(), "see `moesize quants`")
     return gguf_mixes.mix_scheme(mix, spec)
+
+
+def list_quants() -> "tuple[QuantInfo, ...]":
+    """What `moesize quants` lists."""
+    from moesize.quant import catalogue  # noqa: PLC0415  its file is read for the list and for errors only
+
+    return catalogue.list_quants()
 
 
 def _known_names() -> list[str]:
@@ -80,10 +91,10 @@ def _new_scheme(name: str, method: str, fmt: WeightFormat, dtype: str) -> QuantS
     if method == "bitsandbytes":
         rule = by_convention(fmt, takes=_is_linear_module)
         notes = (f"bitsandbytes takes nn.Linear modules only: experts stored as one 3-D array stay in {dtype}",)
-    elif isinstance(fmt, MxFp4) and method == "mxfp4":
-        rule = _mxfp4_rule(fmt)
-    elif isinstance(fmt, Exl2 | Exl3):
-        rule = _with_head(fmt, type(fmt)(6.0))
+    elif method == "mxfp4":
+        rule = _mxfp4_rule()
+    elif method in ("exl2", "exl3"):
+        rule = _with_head(fmt, method)
     return QuantScheme(name, method, dtype, rule, fmt, notes)
 
 
@@ -91,18 +102,22 @@ def _is_linear_module(tensor: Tensor) -> bool:
     return is_quantisable(tensor) and not tensor.stacked
 
 
-def _mxfp4_rule(fmt: MxFp4) -> Rule:
+def _mxfp4_rule() -> Rule:
     """As gpt-oss does: routed experts only, in its own layout where they are stored stacked."""
+    from moesize.quant.floats import MxFp4  # noqa: PLC0415  formats are loaded by family
 
     def rule(tensor: Tensor) -> tuple[Part, ...]:
         takes = is_quantisable(tensor) and tensor.role is Role.ROUTED_EXPERT
-        return ((tensor, replace(fmt, blocks=tensor.stacked) if takes else None),)
+        return ((tensor, MxFp4(blocks=tensor.stacked, weight_name=".weight") if takes else None),)
 
     return rule
 
 
-def _with_head(fmt: WeightFormat, head: WeightFormat) -> Rule:
+def _with_head(fmt: WeightFormat, method: str) -> Rule:
     """As exllama does: the head is quantised too, apart from a tied embedding, which stays."""
+    from moesize.quant.codebooks import EXL_HEAD_BITS, Exl2, Exl3  # noqa: PLC0415  formats are loaded by family
+
+    head: WeightFormat = Exl3(EXL_HEAD_BITS) if method == "exl3" else Exl2(EXL_HEAD_BITS)
 
     def rule(tensor: Tensor) -> tuple[Part, ...]:
         if tensor.role is Role.LM_HEAD and len(tensor.shape) == 2:

@@ -88,12 +88,12 @@ def _format(weights: Fields, inputs: Fields | None, packing: str, dtype: str) ->
         return _float_format(weights, bits, size, strategy, packing, dtype, static=static, weight_only=inputs is None)
     if kind != "int":
         raise InputError(f"{weights.where}: type is {kind!r}, expected int or float")
-    if bits == 8 and packing != "pack-quantized" and size == -1:
-        return Int8(dtype, per_tensor=strategy == "tensor"), "int8"
+    if packing == "int-quantized" or (bits == 8 and packing != "pack-quantized" and size == -1):
+        return Int8(dtype, per_tensor=strategy == "tensor", group=size), "int8"
     symmetric = weights.flag("symmetric", default=True)
     by_group = weights.values.get("actorder") == "group"
     fmt = PackedInt(bits, size, dtype, symmetric=symmetric, group_index=by_group)
-    default = 128 if bits == 4 else -1
+    default = 128
     label = f"w{bits}a16" + ("" if symmetric else "-asym") + ("" if size == default else f"-g{size}")
     return fmt, label
 
@@ -101,8 +101,8 @@ def _format(weights: Fields, inputs: Fields | None, packing: str, dtype: str) ->
 def _float_format(
     weights: Fields, bits: int, size: int, strategy: str, packing: str, dtype: str, *, static: bool, weight_only: bool
 ) -> tuple[WeightFormat, str]:
-    if bits == 4 and (size == 32 or "mxfp4" in packing):
-        return MxFp4(), "mxfp4"
+    if bits in (4, 6) and (size == 32 or "mxfp" in packing):
+        return MxFp4(weight_bits=bits), f"mxfp{bits}"
     if bits == 4 and size in (16, -1):
         return NvFp4(static_inputs=not weight_only), "nvfp4a16" if weight_only else "nvfp4"
     if bits == 8 and strategy == "block":
@@ -112,7 +112,7 @@ def _float_format(
     if bits == 8 and strategy == "channel":
         return Fp8Channel(dtype), "fp8-channel"
     if bits == 8 and size == -1:
-        return Fp8Tensor(static_inputs=static), "fp8-static" if static else "fp8"
+        return Fp8Tensor(static_inputs=static, scale_dtype=dtype), "fp8-static" if static else "fp8"
     raise InputError(f"{weights.where}: floats of {bits} bits in groups of {size} are no known format")
 
 

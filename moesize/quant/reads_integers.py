@@ -7,7 +7,7 @@ from typing import Any
 from moesize.errors import InputError, UnknownNameError
 from moesize.model.fields import Fields
 from moesize.model.spec import ModelSpec, Role, Tensor
-from moesize.quant import codebooks, floats, integers
+from moesize.quant import codebooks, floats, integers, name_rules
 from moesize.quant.checkpoint import is_linear_module, scheme_of
 from moesize.quant.formats import WeightFormat
 from moesize.quant.matching import Choose, ModuleSet, Pattern, assign
@@ -114,10 +114,8 @@ def _hqq(config: Fields, spec: ModelSpec) -> QuantScheme:
 
 
 def _quanto(config: Fields, spec: ModelSpec) -> QuantScheme:
-    from moesize.quant.name_rules import parse  # noqa: PLC0415  the grammar knows quanto's formats
-
     kind = config.text("weights", default="int8")
-    made = parse(f"quanto-{kind}", spec.dtype)
+    made = name_rules.parse(f"quanto-{kind}", spec.dtype)
     if made is None:
         raise InputError(f"{config.where}: weights is {kind!r}, expected int8, int4, int2 or float8")
     left = ModuleSet(config.texts("modules_to_not_convert", default=()))
@@ -176,7 +174,7 @@ def _aqlm(config: Fields, spec: ModelSpec) -> QuantScheme:
 def _exl(config: Fields, spec: ModelSpec) -> QuantScheme:
     exl3 = config.text("quant_method") == "exl3"
     make: Callable[[float], WeightFormat] = codebooks.Exl3 if exl3 else codebooks.Exl2
-    fmt, head = make(config.number("bits")), make(config.number("head_bits", default=6.0))
+    fmt, head = make(config.number("bits")), make(config.number("head_bits", default=codebooks.EXL_HEAD_BITS))
 
     def rule(tensor: Tensor) -> tuple[Part, ...]:
         if tensor.role is Role.LM_HEAD and len(tensor.shape) == 2:
