@@ -127,7 +127,10 @@ class KvCache:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Compute:
-    """Work per token, and the bound memory bandwidth and peak rate set to decoding at the asked concurrency."""
+    """Work per token, and the bounds that bandwidth, peak rate and links set at the asked concurrency.
+
+    `bytes_read_per_step` is of the busiest rank; tokens per second are of all sequences of all replicas.
+    """
 
     flops_per_token: int
     prefill_flops_per_token: int
@@ -135,7 +138,8 @@ class Compute:
     bytes_read_per_step: int
     experts_touched_per_layer: float
     decode_tokens_per_second_bound: float | None
-    bound_by: Literal["bandwidth", "compute"] | None
+    seconds_to_first_token_bound: float | None
+    bound_by: Literal["bandwidth", "compute", "host link", "all-to-all"] | None
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -5,15 +5,11 @@ from math import isfinite
 from moesize import results as out
 from moesize.compute.experts import expected_distinct_experts
 from moesize.compute.flops import decode_flops, flops_by_role, prefill_flops
-from moesize.compute.roofline import decode_bound, published_read_bytes, weights_read_bytes
 from moesize.engines import load_engine
 from moesize.engines.base import EngineOptions, Term, Workload
 from moesize.errors import InputError
 from moesize.hardware import catalogue
 from moesize.hardware.gpu import GpuSpec, load_gpu
-from moesize.memory.kv_cache import sequence_bytes
-from moesize.memory.layout import stages
-from moesize.memory.sharding import rank_tensors
 from moesize.model.loader import load_model
 from moesize.model.spec import ModelSpec
 from moesize.quant.sizes import bits_per_weight, checkpoint_bytes
@@ -26,6 +22,7 @@ from moesize.question import (
     choose_scheme,
     evaluate,
 )
+from moesize.speed import speed_of
 from moesize.units import GIB
 
 
@@ -263,32 +260,22 @@ def _kv_cache(evaluation: Evaluation) -> out.KvCache:
 
 
 def _compute(question: Question) -> out.Compute:
-    """Work of the fullest stage; a step passes all stages in turn, so its bound is their sum."""
     spec, context, batch = question.spec, question.workload.context_tokens, question.workload.concurrency
-    by_role = flops_by_role(spec, context)
-    flops = decode_flops(spec, context)
-    layout, experts = question.layout, spec.experts
-    cache_read = sequence_bytes(spec, question.kv, context) * batch // (layout.tp * layout.pp)
-    read = seconds = 0.0
-    bound = None
-    for stage in stages(spec.num_layers, layout.pp):
-        if spec.counts:
-            weights = published_read_bytes(spec, question.scheme, layout.gpus)
-        else:
-            weights = weights_read_bytes(rank_tensors(spec, layout, stage), question.scheme, batch)
-        share = flops * batch / (layout.tp * layout.pp)
-        bound = decode_bound(weights + cache_read, share, question.gpu, "bf16")
-        read = max(read, weights + cache_read)
-        seconds += bound.seconds if bound else 0.0
+    speed, experts = speed_of(question), spec.experts
     return out.Compute(
-        flops_per_token=flops,
+        flops_per_token=decode_flops(spec, context),
         prefill_flops_per_token=prefill_flops(spec, context),
-        flops_by_role={role: round(n) for role, n in by_role.items()},
-        bytes_read_per_step=round(read),
+        flops_by_role={role: round(n) for role, n in flops_by_role(spec, context).items()},
+        bytes_read_per_step=speed.read_bytes,
         experts_touched_per_layer=round(expected_distinct_experts(experts.routed, experts.per_token, batch), 2),
-        decode_tokens_per_second_bound=round(batch * layout.dp / seconds, 1) if seconds else None,
-        bound_by=bound.bound_by if bound else None,
+        decode_tokens_per_second_bound=_rounded(speed.tokens_per_second, 1),
+        seconds_to_first_token_bound=_rounded(speed.seconds_to_first_token, 4),
+        bound_by=speed.binds,
     )
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _all_terms(question: Question, evaluation: Evaluation) -> list[Term]:

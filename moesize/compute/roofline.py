@@ -1,7 +1,7 @@
-"""Bytes a decoding step reads, and the bound that bandwidth and peak rate set. Real servers reach less."""
+"""Bytes a step reads and sends, and the time bandwidth, peak rate and links set for it. Real servers take longer."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from math import prod
 from typing import Literal, NamedTuple
 
 from moesize.compute.experts import expected_distinct_experts
@@ -12,15 +12,39 @@ from moesize.model.spec import Kind, ModelSpec, Role
 from moesize.quant.scheme import QuantScheme
 from moesize.quant.sizes import typical_bits
 
+Binds = Literal["bandwidth", "compute", "host link", "all-to-all"]
+
 #: Rows of a table are looked up, not read whole; towers and encoders have done their work before decoding.
 _NOT_READ = (Role.EMBEDDING, Role.POSITION_EMBEDDING, Role.VISION, Role.AUDIO)
+#: Bytes of an activation element sent between ranks.
+_SENT_BYTES = 2
 
 
-class DecodeBound(NamedTuple):
-    """The fastest a step can be: seconds, and what binds."""
+class StepTime(NamedTuple):
+    """The least seconds a step takes on one rank, by what it waits for; None where the GPU's figure is not known."""
 
-    seconds: float
-    bound_by: Literal["bandwidth", "compute"]
+    bandwidth: float | None
+    compute: float | None
+    host_link: float
+    all_to_all: float
+
+    @property
+    def seconds(self) -> float | None:
+        """Memory and compute overlap; the links come on top."""
+        known = [t for t in (self.bandwidth, self.compute) if t is not None]
+        return max(known) + self.host_link + self.all_to_all if known else None
+
+    @property
+    def binds(self) -> Binds | None:
+        """What takes longest."""
+        times: dict[Binds, float | None] = {
+            "bandwidth": self.bandwidth,
+            "compute": self.compute,
+            "host link": self.host_link,
+            "all-to-all": self.all_to_all,
+        }
+        known = {name: t for name, t in times.items() if t}
+        return max(known, key=lambda name: known[name] or 0.0) if known else None
 
 
 def weights_read_bytes(tensors: Iterable[RankTensor], scheme: QuantScheme, batch: int) -> int:
@@ -34,32 +58,39 @@ def published_read_bytes(spec: ModelSpec, scheme: QuantScheme, gpus: int) -> int
 
 
 def _read_bytes(tensor: RankTensor, scheme: QuantScheme, batch: int) -> float:
-    part = tensor.part
+    whole, part = tensor.whole, tensor.part
     if part.role in _NOT_READ or is_encoder(part):
         return 0.0
-    if part.tied_to:  # the head that shares the embedding's table reads all of it
-        return 0.0 if part.kind is not Kind.LINEAR else _tied_bytes(tensor, scheme)
-    held = scheme.tensor_bytes(part)
-    if not tensor.whole.experts:
+    if whole.tied_to:  # the head that shares the embedding's table reads all of it, in the model's dtype
+        return prod(part.shape) * 2.0 if part.kind is Kind.LINEAR else 0.0
+    held = scheme.tensor_bytes(whole) * prod(part.shape) * part.copies / (prod(whole.shape) * whole.copies)
+    if not whole.experts:
         return held
-    touched = expected_distinct_experts(tensor.whole.experts, tensor.whole.active_experts, batch)
-    return held * touched / tensor.whole.experts
+    return held * expected_distinct_experts(whole.experts, whole.active_experts, batch) / whole.experts
 
 
-def _tied_bytes(tensor: RankTensor, scheme: QuantScheme) -> float:
-    return scheme.tensor_bytes(replace(tensor.part, tied_to=None))
+def all_to_all_bytes(tensors: Iterable[RankTensor], hidden_size: int, tokens: float, ranks: int) -> float:
+    """Bytes one rank sends in a step to spread `tokens` over the experts of other ranks, and to gather them again."""
+    if ranks <= 1:
+        return 0.0
+    routed = [t.whole for t in tensors if t.whole.role is Role.ROUTED_EXPERT]
+    per_layer = {layer: t.active_experts for t in routed for layer in t.layers or ()}
+    hops = sum(min(k, ranks) for k in per_layer.values())
+    return 2 * hops * tokens / ranks * hidden_size * _SENT_BYTES * (ranks - 1) / ranks
 
 
-def decode_bound(read_bytes: int, flops: float, gpu: GpuSpec, dtype: str) -> DecodeBound | None:
-    """The bound of one step on one rank; None where the GPU's bandwidth is not known.
+def step_time(
+    gpu: GpuSpec, *, read_bytes: float, flops: float, dtype: str, host_bytes: float, sent_bytes: float
+) -> StepTime:
+    """The parts of a step's time on one rank.
 
-    `dtype` names the peak rate products run at (`bf16`, `fp8`, …); a GPU without a figure is bound by bandwidth alone.
+    `dtype` names the peak rate the products run at; where the GPU has no such rate, its bf16 or fp16 rate counts.
     """
-    if gpu.bandwidth_bytes_per_second is None:
-        return None
-    by_bandwidth = read_bytes / gpu.bandwidth_bytes_per_second
-    peak = gpu.tflops_dense.get(dtype) or gpu.tflops_dense.get("fp16")
-    by_compute = flops / (peak * 1e12) if peak else 0.0
-    if by_compute > by_bandwidth:
-        return DecodeBound(by_compute, "compute")
-    return DecodeBound(by_bandwidth, "bandwidth")
+    rates = gpu.tflops_dense
+    peak = rates.get(dtype) or rates.get("bf16") or rates.get("fp16")
+    return StepTime(
+        bandwidth=read_bytes / gpu.bandwidth_bytes_per_second if gpu.bandwidth_bytes_per_second else None,
+        compute=flops / (peak * 1e12) if peak else None,
+        host_link=host_bytes / gpu.host_bytes_per_second if gpu.host_bytes_per_second else 0.0,
+        all_to_all=sent_bytes / gpu.peer_bytes_per_second if gpu.peer_bytes_per_second else 0.0,
+    )
