@@ -37,7 +37,7 @@ oracle = _oracle()
 
 #: One model of every family.
 MODELS = (
-    "trinity-mini", "snowflake-arctic", "ling-mini-2.0", "dbrx", "dots.llm1", "ernie-4.5-21b-a3b",
+    "trinity-mini", "snowflake-arctic", "ling-mini-2.0", "dbrx", "dots.llm1", "ernie-4.5-21b-a3b", "ernie-4.5-vl-28b-a3b", "glm-4.5v",
     "k-exaone-236b-a23b", "flexolmo-7x7b-1t", "gemma-4-26b-a4b", "gemma-4-e2b", "glm-4.5-air", "glm-4.7-flash",
     "granite-3.1-1b-a400m", "hunyuan-a13b", "hunyuan-large", "hy3", "jetmoe-8b", "laguna-xs.2", "llama-4-scout",
     "longcat-flash", "mimo-v2-flash", "minimax-m2", "minimax-m3", "mistral-small-4-119b", "olmoe-1b-7b", "phi-3.5-moe",
