@@ -53,7 +53,7 @@ FAMILIES: dict[str, str] = {
     "glm4_moe": "glm4_moe",
     "glm4_moe_lite": "deepseek",
     "glm4v": "glm4v",
-    "glm4v_moe": "glm4v",
+    "glm4v_moe": "glm4v_moe",
     "glm_moe_dsa": "deepseek",
     "gpt2": "gpt2",
     "gpt_bigcode": "gpt2",

@@ -6,6 +6,7 @@ Engines split a tower's attention and MLP over tensor-parallel ranks and copy it
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 from moesize.errors import UnknownNameError
 from moesize.model import architectures
@@ -15,14 +16,16 @@ from moesize.model.spec import Kind, ModelSpec, Role, Split, Tensor
 
 
 def language_model(config: Fields, text: Fields) -> ModelSpec:
-    """The nested text configuration, by its own family; a head the outer file ties is tied."""
+    """The nested text configuration, by its own family."""
+    return architectures.build(Fields(outer_values(config, text), text.where))
+
+
+def outer_values(config: Fields, text: Fields) -> dict[str, Any]:
+    """The text configuration's values; what only the outer file says of tying, and its dtype, taken from there."""
     values = dict(text.values)
     if values.get("tie_word_embeddings") is None and config.has("tie_word_embeddings"):
         values["tie_word_embeddings"] = config.flag("tie_word_embeddings", default=False)
-    for key in ("torch_dtype", "dtype"):
-        if config.has(key):
-            values[key] = config.text(key)
-    return architectures.build(Fields(values, text.where))
+    return values | {key: config.text(key) for key in ("torch_dtype", "dtype") if config.has(key)}
 
 
 def wrapped(
