@@ -11,7 +11,8 @@ from moesize.model.spec import ModelSpec, Role, Segment, Split, Tensor
 from moesize.units import ceil_div, round_up
 
 #: What stands outside the layers and belongs to the first stage; the rest belongs to the last.
-_FIRST_STAGE_ROLES = (Role.EMBEDDING, Role.POSITION_EMBEDDING, Role.VISION, Role.AUDIO)
+_FIRST_STAGE_ROLES = (Role.EMBEDDING, Role.POSITION_EMBEDDING)
+_TOWERS = (Role.VISION, Role.AUDIO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ def rank_tensors(
 
 
 def _in_stage(tensor: Tensor, stage: Stage, rules: ShardingRules) -> Tensor | None:
+    if tensor.role in _TOWERS:
+        # A tower's layers are its own, not those the stages divide.
+        return tensor if stage.first or rules.ends_on_every_stage else None
     if tensor.layers is None:
         if (stage.first and stage.last) or rules.ends_on_every_stage:
             return tensor

@@ -250,7 +250,7 @@ def _pending(name: str, tokens: int, width: int) -> State:
 
     The released inference code and vLLM keep a fixed ring of them in float32; transformers keeps as many as there are.
     """
-    return State(name, (tokens, 2 * width), "float32", split_dim=None)
+    return State(name, (tokens, 2 * width), "float32", split_dim=None, configured_dtype="float32")
 
 
 def _products(config: Fields, types: tuple[str, ...]) -> list[Attention]:
