@@ -35,7 +35,9 @@ PER_TOKEN = (
     "num_experts_per_token",
     "moe_k",
     "moe_topk",
+    "moe_top_k",
     "top_k_experts",
+    "moe_top_k",
     "num_selected_experts",
 )
 
@@ -51,6 +53,8 @@ def for_oracle(config: Config) -> Config:
     plain = {key: value for key, value in config.items() if key != "quantization_config"}
     if isinstance(plain.get("text_config"), dict):
         plain["text_config"] = for_oracle(plain["text_config"])
+    if config.get("model_type") == "glm":  # the class's own padding token lies beyond GLM-Edge's vocabulary
+        plain.setdefault("pad_token_id", None)
     if "attn_type_list" in plain:  # MiniMax's own way to say it
         plain["layer_types"] = [("linear_attention", "full_attention")[kind] for kind in plain["attn_type_list"]]
     model_type, architecture = STAND_INS.get(config.get("model_type", ""), (None, None))
@@ -79,9 +83,7 @@ def fewer_layers(config: Config, spec: ModelSpec) -> Config:
 
 
 def _fewer_experts(config: Config) -> Config:
-    per_token = max((config[key] for key in PER_TOKEN if isinstance(config.get(key), int)), default=1)
-    few = max(8, per_token)
-    small = {key: min(config[key], few) for key in EXPERTS if isinstance(config.get(key), int)}
+    small = {key: min(config[key], 2) for key in (*EXPERTS, *PER_TOKEN) if isinstance(config.get(key), int)}
     if isinstance(config.get("text_config"), dict):
         small["text_config"] = _fewer_experts(config["text_config"])
     return {**config, **small}
