@@ -37,7 +37,6 @@ PER_TOKEN = (
     "moe_topk",
     "moe_top_k",
     "top_k_experts",
-    "moe_top_k",
     "num_selected_experts",
 )
 
