@@ -73,6 +73,7 @@ FAMILIES: dict[str, str] = {
     "hy_v3": "hy_v3",
     "internlm2": "internlm2",
     "internlm3": "llama_like",
+    "internvl": "internvl",
     "jamba": "jamba",
     "jetmoe": "jetmoe",
     "kimi_k2": "deepseek",

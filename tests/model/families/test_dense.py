@@ -128,6 +128,14 @@ ODD = {
         "model_type": "llava", "architectures": ["LlavaForConditionalGeneration"], "text_config": LLAMA,
         "vision_config": CLIP, "vision_feature_layer": [-2, -1], "tie_word_embeddings": False,
     },
+    "internvl with norms on queries and keys": {
+        "model_type": "internvl", "architectures": ["InternVLForConditionalGeneration"], "text_config": LLAMA,
+        "vision_config": {
+            **VISION, "model_type": "internvl_vision", "image_size": [56, 42], "patch_size": [14, 14],
+            "use_qk_norm": True, "norm_type": "rms_norm",
+        },
+        "tie_word_embeddings": False,
+    },
     "llava_next without a projector bias": {
         "model_type": "llava_next", "architectures": ["LlavaNextForConditionalGeneration"], "text_config": LLAMA,
         "vision_config": CLIP, "multimodal_projector_bias": False, "tie_word_embeddings": False,
