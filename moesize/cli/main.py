@@ -14,6 +14,8 @@ from moesize.errors import MoesizeError
 #: command -> (module of this package, its function or its group of commands)
 COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "check"),
+    "compare": ("compare", "compare"),
+    "plan": ("plan", "plan"),
     "explain": ("explain", "explain"),
     "models": ("models", "app"),
     "model": ("model", "app"),

@@ -43,8 +43,8 @@ class StepTime(NamedTuple):
             "host link": self.host_link,
             "all-to-all": self.all_to_all,
         }
-        known = {name: t for name, t in times.items() if t}
-        return max(known, key=lambda name: known[name] or 0.0) if known else None
+        longest = max(times, key=lambda name: times[name] or 0.0)
+        return longest if times[longest] else None
 
 
 def weights_read_bytes(tensors: Iterable[RankTensor], scheme: QuantScheme, batch: int) -> int:

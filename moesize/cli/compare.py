@@ -1,0 +1,82 @@
+"""`moesize compare`: GPU options side by side."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from moesize.cli import options as opt
+from moesize.cli import output
+from moesize.cli.choices import gpu_list, names
+from moesize.compare import compare as run_compare
+from moesize.compare import quants_for
+from moesize.engines.base import EngineOptions
+from moesize.hardware.instances import read_prices
+from moesize.model.loader import load_model
+from moesize.report import compare as report
+
+WIDE_COLUMNS = 110
+
+
+class CompareFormat(StrEnum):
+    """How the table is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    CSV = "csv"
+
+
+Sort = Annotated[str, typer.Option("--sort", help="price, gpus, headroom, speed, context or token-price.")]
+AsTable = Annotated[CompareFormat, typer.Option("--format", "-f", help="text, json, markdown or csv.")]
+
+
+def compare(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL…", help="One or several models.", show_default=False)],
+    gpu: Annotated[str, typer.Option("--gpu", "-g", help="GPUs, comma-separated, or all.")] = "all",
+    quant: Annotated[str, typer.Option("--quant", "-q", help="Weight formats, comma-separated, or all.")] = "stored",
+    context: opt.Context = None,
+    concurrency: opt.Concurrency = 1,
+    kv_dtype: opt.KvDtype = "auto",
+    engine: opt.EngineName = "vllm",
+    engine_version: opt.EngineVersion = None,
+    gpu_memory_utilization: opt.Utilization = None,
+    max_gpus: Annotated[int, typer.Option("--max-gpus", help="The most GPUs to try.")] = 64,
+    sort: Annotated[str, typer.Option("--sort", help="price, gpus, headroom, speed, context, token-price.")] = "price",
+    limit: Annotated[int | None, typer.Option("--limit", help="Show only the best rows.")] = None,
+    prices: Annotated[Path | None, typer.Option("--prices", help="Your prices: instance → USD/h, YAML or CSV.")] = None,
+    offline: opt.Offline = False,
+    fmt: Annotated[
+        CompareFormat, typer.Option("--format", "-f", help="text, json, markdown or csv.")
+    ] = CompareFormat.TEXT,
+    output_path: opt.Output = None,
+) -> int:
+    """Models × GPUs × quantisations, each on the fewest GPUs it fits on, best first."""
+    specs = [load_model(model, offline=offline) for model in models]
+    comparison = run_compare(
+        specs,
+        gpu_list(gpu),
+        quants_for(specs, names(quant)),
+        context=context,
+        concurrency=concurrency,
+        kv_dtype=kv_dtype,
+        engine=engine,
+        engine_version=engine_version,
+        max_gpus=max_gpus,
+        prices=read_prices(prices) if prices else None,
+        sort=sort,
+        options=EngineOptions(gpu_memory_utilization=gpu_memory_utilization),
+    )
+    if limit is not None:
+        del comparison.rows[max(0, limit) :]
+    writers = {
+        CompareFormat.JSON: report.to_json,
+        CompareFormat.CSV: report.to_csv,
+        CompareFormat.MARKDOWN: report.to_markdown,
+    }
+    if fmt in writers:
+        output.write(writers[fmt](comparison), output_path)
+    else:
+        output.show(report.render(comparison, wide=output.console().width >= WIDE_COLUMNS), output_path)
+    return 0 if any(row.verdict == "fits" for row in comparison.rows) else 1

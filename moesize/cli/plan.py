@@ -1,0 +1,61 @@
+"""`moesize plan`: the cheapest, smallest and fastest layouts that hold a workload."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from moesize.cli import options as opt
+from moesize.cli import output
+from moesize.cli.choices import gpu_list, names
+from moesize.compare import quants_for
+from moesize.engines.base import EngineOptions
+from moesize.hardware.instances import read_prices
+from moesize.layouts import MAX_GPUS
+from moesize.model.loader import load_model
+from moesize.plan import Limits
+from moesize.plan import plan as run_plan
+from moesize.question import choose_context
+from moesize.report import plan as report
+
+
+def plan(
+    model: opt.Model,
+    context: opt.Context = None,
+    concurrency: opt.Concurrency = 1,
+    gpu: Annotated[str, typer.Option("--gpu", "-g", help="GPUs to plan with, comma-separated, or all.")] = "all",
+    quant: Annotated[str, typer.Option("--quant", "-q", help="Weight formats, comma-separated.")] = "stored",
+    max_price: Annotated[float | None, typer.Option("--max-price", help="USD per hour, at most.")] = None,
+    min_speed: Annotated[
+        float | None, typer.Option("--min-tokens-per-second", help="Decoding bound per sequence, at least.")
+    ] = None,
+    max_gpus: Annotated[int, typer.Option("--max-gpus", help="The most GPUs to use.")] = MAX_GPUS,
+    kv_dtype: opt.KvDtype = "auto",
+    engine: opt.EngineName = "vllm",
+    engine_version: opt.EngineVersion = None,
+    gpu_memory_utilization: opt.Utilization = None,
+    prices: Annotated[Path | None, typer.Option("--prices", help="Your prices: instance → USD/h, YAML or CSV.")] = None,
+    offline: opt.Offline = False,
+    fmt: opt.TextOrJson = opt.TextJson.TEXT,
+    output_path: opt.Output = None,
+) -> int:
+    """Layouts that hold the workload: the Pareto front of price, GPUs and speed, with the commands that start them."""
+    spec = load_model(model, offline=offline)
+    result = run_plan(
+        spec,
+        gpu_list(gpu),
+        context=choose_context(spec, context)[0],
+        concurrency=concurrency,
+        quants=quants_for([spec], names(quant)),
+        kv_dtype=kv_dtype,
+        engine=engine,
+        engine_version=engine_version,
+        limits=Limits(max_price, min_speed, max_gpus),
+        prices=read_prices(prices) if prices else None,
+        options=EngineOptions(gpu_memory_utilization=gpu_memory_utilization),
+    )
+    if fmt is opt.TextJson.JSON:
+        output.write(report.to_json(result), output_path)
+    else:
+        output.show(report.render(result), output_path)
+    return 0

@@ -1,0 +1,66 @@
+"""The commands that start a deployment: what a plan looks like to the engine."""
+
+from shlex import join
+
+from moesize.question import Question
+
+#: scheme.method -> what `--quantization` wants when the checkpoint is not stored that way
+_ON_THE_FLY = {"fp8": "fp8", "bitsandbytes": "bitsandbytes"}
+
+
+def launch_lines(question: Question) -> dict[str, str]:
+    """Engine -> command line, for the engines that can run the question's quantisation from a checkpoint."""
+    lines = {"vllm": _vllm(question)}
+    if question.layout.pp == 1:
+        lines["sglang"] = _sglang(question)
+    if question.layout.dp == 1 and question.layout.gpus <= 8:
+        lines["llama.cpp"] = _llama_cpp(question)
+    return lines
+
+
+def _repository(question: Question) -> str:
+    spec = question.spec
+    return spec.hub_ids[0] if spec.hub_ids else spec.name
+
+
+def _quantised(question: Question) -> str:
+    """The repository, or a placeholder where the plan needs a checkpoint in a form of its own."""
+    scheme = question.scheme
+    if scheme.from_checkpoint or scheme.method in ("none", *_ON_THE_FLY):
+        return _repository(question)
+    return f"{_repository(question)}-{scheme.name}"
+
+
+def _vllm(question: Question) -> str:
+    layout, work = question.layout, question.workload
+    words = ["vllm", "serve", _quantised(question), "--max-model-len", str(work.context_tokens)]
+    words += ["--max-num-seqs", str(max(work.concurrency, 1))] if work.concurrency > 256 else []
+    for flag, value in (
+        ("--tensor-parallel-size", layout.tp),
+        ("--pipeline-parallel-size", layout.pp),
+        ("--data-parallel-size", layout.dp),
+    ):
+        words += [flag, str(value)] if value > 1 else []
+    words += ["--enable-expert-parallel"] if layout.ep else []
+    if not question.scheme.from_checkpoint and question.scheme.method in _ON_THE_FLY:
+        words += ["--quantization", _ON_THE_FLY[question.scheme.method]]
+    words += ["--kv-cache-dtype", question.kv.name] if question.kv.bits < 16 else []
+    return join(words)
+
+
+def _sglang(question: Question) -> str:
+    layout, work = question.layout, question.workload
+    words = ["python", "-m", "sglang.launch_server", "--model-path", _quantised(question)]
+    words += ["--context-length", str(work.context_tokens)]
+    words += ["--tp-size", str(layout.tp)] if layout.tp > 1 else []
+    words += ["--dp-size", str(layout.dp)] if layout.dp > 1 else []
+    words += ["--kv-cache-dtype", "fp8_e4m3"] if question.kv.name.startswith("fp8") else []
+    return join(words)
+
+
+def _llama_cpp(question: Question) -> str:
+    work = question.workload
+    words = ["llama-server", "-hf", f"{_repository(question)}-GGUF", "-ngl", "all"]
+    words += ["-c", str(work.context_tokens * work.concurrency), "-np", str(work.concurrency)]
+    words += ["--split-mode", "layer"] if question.layout.gpus > 1 else []
+    return join(words)

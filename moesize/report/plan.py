@@ -1,0 +1,63 @@
+"""`plan` for a terminal and as JSON."""
+
+import json
+from dataclasses import asdict
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from moesize.plan import Choice, Plan
+from moesize.report.figures import gib
+from moesize.report.tables import plain_table
+
+
+def to_json(plan: Plan) -> str:
+    """Schema `moesize.plan/1`."""
+    return json.dumps(asdict(plan), indent=2, ensure_ascii=False) + "\n"
+
+
+def render(plan: Plan) -> RenderableType:
+    """The front as a table, the command of each choice, and the near misses."""
+    head = (
+        f"{plan.model}: {plan.concurrency} × {plan.context:,} tokens; {len(plan.choices)} of {plan.considered} layouts"
+    )
+    parts: list[RenderableType] = [
+        Text(f"{head} that fit are not beaten by another", style="bold"),
+        Text(),
+        _table(plan),
+    ]
+    parts += [Text(), *(_command(i, choice) for i, choice in enumerate(plan.choices, 1))]
+    if plan.near_misses:
+        parts += [Text(), Text("Near misses", style="bold")]
+        parts += [Text(f"  {m.gpus}× {m.gpu}, {m.quant}: {m.reason}") for m in plan.near_misses]
+    dates = sorted({c.price_date for c in plan.choices if c.price_date})
+    prices = f" Prices are list prices of {dates[0]} to {dates[-1]}." if dates else ""
+    return Group(*parts, Text(), Text(f"Speeds are upper bounds, not predictions.{prices}", style="dim"))
+
+
+def _table(plan: Plan) -> RenderableType:
+    table = plain_table("", "GPUs", "quant", "layout", "$/h>", "tokens/s ≤>", "each ≤>", "first token ≥>", "free GiB>")
+    for number, c in enumerate(plan.choices, 1):
+        table.add_row(
+            str(number),
+            f"{c.gpus}× {c.gpu}",
+            c.quant,
+            _layout(c),
+            f"{c.usd_per_hour:.2f}" if c.usd_per_hour is not None else "–",
+            f"{c.tokens_per_second_bound:,.0f}" if c.tokens_per_second_bound else "–",
+            f"{c.tokens_per_second_per_sequence_bound:,.1f}" if c.tokens_per_second_per_sequence_bound else "–",
+            f"{c.seconds_to_first_token_bound:.2f} s" if c.seconds_to_first_token_bound else "–",
+            gib(c.headroom_bytes),
+        )
+    return table
+
+
+def _layout(choice: Choice) -> str:
+    sizes = (("tp", choice.tp), ("pp", choice.pp), ("dp", choice.dp))
+    return " ".join(f"{name}{n}" for name, n in sizes if n > 1) or "tp1"
+
+
+def _command(number: int, choice: Choice) -> Text:
+    where = f" on {choice.instance}" if choice.instance else ""
+    text = Text(f"{number}.{where}\n", style="bold")
+    return text.append("".join(f"   {line}\n" for line in choice.commands.values()), style="default not bold")
