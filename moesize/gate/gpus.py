@@ -55,7 +55,7 @@ MIG_RESOURCE: Final = re.compile(r"nvidia\.com/mig-((\d+)g\.(\d+)gb)")
 _MIG_SUFFIX: Final = re.compile(r"-MIG-((\d+)g\.(\d+)gb)", re.IGNORECASE)
 #: A GPU's name inside a pool's, with its memory where the pool tells it: `gpu-h100-80gb-high-x8`.
 _IN_POOL: Final = re.compile(
-    r"(?:^|[-_])((?:rtx-?)?(?:[abhlv]\d{2,3}s?|gh200|gb[23]00|t4|mi\d{3}x?|\d{4}(?:ti)?)(?:-\d+gb)?)(?=$|[-_])",
+    r"(?:^|[-_])((?:rtx-?)?(?:[abhv]\d{2,3}s?|l\d{1,2}s?|gh200|gb[23]00|t4|mi\d{3}x?|\d{4}(?:ti)?)(?:-\d+gb)?)(?=$|[-_])",
     re.IGNORECASE,
 )
 
@@ -151,7 +151,7 @@ def named_gpu(
     name = text.removesuffix("-SHARED").strip()
     mig: str | None = None
     if match := _MIG_SUFFIX.search(name):
-        mig = match.group(1)
+        name, mig = name[: match.start()], match.group(1)
         memory = Fact(float(match.group(3)), Source.STATED, node.position)
     return GpuChoice(Fact(name, Source.STATED, node.position), by, count, memory, mig, shared)
 

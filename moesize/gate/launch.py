@@ -66,6 +66,11 @@ _EXECUTABLES: Final[Mapping[str, str]] = {
 }
 
 
+_SUBCOMMANDS: Final = frozenset(
+    ("serve", "bench", "chat", "complete", "collect-env", "run-batch", "generate", "--help")
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """An engine being started."""
@@ -135,6 +140,7 @@ def _in_argv(argv: Sequence[Word], container: Container, depth: int) -> Iterator
             ),
             0,
         )
+        at += 1 if at and at + 1 < len(argv) and argv[at + 1].text == "--" else 0
         if at and at + 1 < len(argv):
             yield from _in_script(argv[at + 1], argv[at + 3 :], container, depth)
         return
@@ -180,9 +186,9 @@ def _started(words: Sequence[Word], i: int, image: str) -> tuple[str | None, int
     """The engine the word at `i` starts (None: a part of it that serves nothing) and the words that took."""
     word, following = words[i].text, words[i + 1].text if i + 1 < len(words) else ""
     base = word.rpartition("/")[2]
-    if word == "-m":
-        return _MODULES.get(following), 2
-    if base in {"vllm", "sglang"}:
+    if word == "-m" and following in _MODULES:
+        return _MODULES[following], 2
+    if base in {"vllm", "sglang"} and following in _SUBCOMMANDS:
         return (base if following == "serve" else None), 2
     if base in _EXECUTABLES:
         return _EXECUTABLES[base], 2 if following == "serve" else 1

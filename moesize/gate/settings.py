@@ -14,7 +14,8 @@ from moesize.gate.shell import Word
 _TRUTH: Final = frozenset(("true", "false", "1", "0", "yes", "no"))
 _NUMBER: Final = re.compile(r"-\d")
 #: Flags that take no value whatever they are called behind this.
-_SWITCH_PREFIXES: Final = ("enable-", "disable-", "no-", "use-", "skip-", "allow-", "return-", "log-")
+_SWITCH_PREFIXES: Final = ("enable-", "disable-", "no-", "use-", "skip-", "allow-")
+_VALUED: Final = frozenset(("disable-access-log-for-endpoints",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def _takes_no_value(dialect: Dialect, name: str, following: str) -> bool:
     plain = name.replace("_", "-")
     if following.lower() in _TRUTH:
         return False
-    return plain in dialect.switches or (plain.startswith(_SWITCH_PREFIXES) and plain not in dialect.others)
+    return plain in dialect.switches or (plain.startswith(_SWITCH_PREFIXES) and plain not in _VALUED)
 
 
 def give_environment(

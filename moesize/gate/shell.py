@@ -15,6 +15,8 @@ from moesize.gate.expansion import MAX_WORD_CHARACTERS, closing_bracket, expand_
 
 MAX_SCRIPT_CHARACTERS: Final = 200_000
 MAX_WORDS: Final = 20_000
+#: What all expansions of a script may amount to.
+MAX_EXPANDED_CHARACTERS: Final = 2_000_000
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
 _OPENING: Final = frozenset(("if", "for", "while", "until", "case"))
 _CLOSING: Final = frozenset(("fi", "done", "esac"))
@@ -89,22 +91,25 @@ class Script:
                 self.variables[name] = None
             return
         before = self.variables.get(name)
-        if append:
-            self.variables[name] = None if name in self.variables and before is None else (before or "") + value
-        else:
-            self.variables[name] = None if f"${name}" in value or f"${{{name}" in value else value
+        if append and name in self.variables and before is None:
+            return
+        text = (before or "") + value if append else value
+        is_circular = f"${name}" in value or f"${{{name}" in value
+        self.variables[name] = None if is_circular else text[:MAX_WORD_CHARACTERS]
 
 
 class _Lexer:
     """Splits a script into the words of its simple commands."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, inside_array: bool = False) -> None:
         self.script = script
+        self.inside_array = inside_array
         self.text = script.text[:MAX_SCRIPT_CHARACTERS].replace("\r\n", "\n")
         self.i = 0
         self.line = 0
         self.words: list[Word] = []
         self.count = 0
+        self.expanded = 0
         self.buffer: list[str] = []
         self.in_word = False
         self.quoted = False
@@ -112,7 +117,7 @@ class _Lexer:
 
     def commands(self) -> Iterator[list[Word]]:
         text = self.text
-        while self.i < len(text) and self.count < MAX_WORDS:
+        while self.i < len(text) and self.count < MAX_WORDS and self.expanded < MAX_EXPANDED_CHARACTERS:
             char = text[self.i]
             if char == "\n":
                 self._end_word()
@@ -197,6 +202,7 @@ class _Lexer:
             return
         value, end = expand_dollar(self.text, self.i, self.script.variables)
         written = self.text[self.i : end]
+        self.expanded += len(value)
         self._advance(end - self.i)
         if quoted or value == written:
             self.buffer.append(value)
@@ -220,17 +226,17 @@ class _Lexer:
     def _array(self) -> bool:
         """`NAME=(a b c)` and `NAME+=(…)`: reads the words; False where the parenthesis opens a subshell."""
         match = _ASSIGNMENT.fullmatch("".join(self.buffer)) if self.in_word else None
-        if match is None:
+        if match is None or self.inside_array:
             return False
         end = closing_bracket(self.text, self.i, "(", ")")
         inner = Script(
             self.text[self.i + 1 : end - 1].replace("\n", " "),
             self._position(),
             line_by_line=False,
-            variables=dict(self.script.variables),
-            arrays=dict(self.script.arrays),
+            variables=self.script.variables,
+            arrays=self.script.arrays,
         )
-        words = [word for command in _Lexer(inner).commands() for word in command]
+        words = [word for command in _Lexer(inner, inside_array=True).commands() for word in command]
         name = match.group(1)
         before = self.script.arrays.get(name, []) if match.group(2) else []
         self.script.arrays[name] = [*before, *words][:MAX_WORDS]

@@ -37,7 +37,9 @@ def documents(text: str, file: str) -> Iterator[Document]:
     elif file.endswith(".py") and "LLMConfig(" in text and len(text) <= _MAX_PYTHON_CHARACTERS:
         configs = list(_llm_configs(text, file))
         if configs:
-            yield Document(file, Node({"llm_configs": Node(configs, file), "name": Node(file, file)}, file))
+            yield Document(
+                file, Node({"llm_configs": Node(configs, file), "name": Node(file.rpartition("/")[2], file)}, file)
+            )
 
 
 def _heredocs(text: str, file: str) -> Iterator[Chunk]:

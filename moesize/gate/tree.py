@@ -16,7 +16,7 @@ _REFERRED: Final = re.compile(
     re.MULTILINE,
 )
 _PROFILES: Final = re.compile(r"^(resourceProfiles|configMapGenerator)\s*:", re.MULTILINE)
-_NAMES: Final = re.compile(r"""^\s+["']?name["']?\s*:\s*["']?([\w.-]+)""", re.MULTILINE)
+_NAMES: Final = re.compile(r"""(?:^\s+|[{,]\s*)["']?name["']?\s*:\s*["']?([\w.-]+)""", re.MULTILINE)
 _MAX_ENV_LINES: Final = 10_000
 
 

@@ -7,6 +7,7 @@ from moesize.gate.assemble import Draft
 from moesize.gate.document import Document
 from moesize.gate.expansion import MAX_WORD_CHARACTERS
 from moesize.gate.launch import Container, find_launches
+from moesize.gate.manifests.compose import split_words
 from moesize.gate.shell import Word
 from moesize.gate.tree import Tree
 
@@ -32,7 +33,7 @@ def read(document: Document, tree: Tree) -> Iterator[Draft]:  # noqa: ARG001  th
         text = command.text
         for _ in range(3):  # macros may hold macros
             text = _MACRO.sub(lambda match: values.get(match.group(1), match.group(0)), text)[:MAX_WORD_CHARACTERS]
-        argv = (Word("sh", command.position), Word("-c", command.position), Word(text, command.position, command.block))
+        argv = split_words(Word(text, command.position, command.block))
         for launch in find_launches(Container(argv, command.position, "", own_entrypoint=False)):
             yield Draft(
                 format="llama-swap",
