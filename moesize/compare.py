@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from moesize.engines.base import EngineOptions
-from moesize.errors import InputError, UnknownNameError
+from moesize.errors import InputError, MoesizeError, UnknownNameError
 from moesize.hardware.gpu import GpuSpec
 from moesize.hardware.rental import cheapest_rental
 from moesize.layouts import MAX_GPUS, smallest_fit
@@ -14,6 +14,7 @@ from moesize.model.spec import ModelSpec
 from moesize.quant.names import resolve_quant
 from moesize.question import Evaluation, Question, evaluate
 from moesize.results import Verdict
+from moesize.sizing import ask
 from moesize.speed import speed_of
 
 SCHEMA: Final = "moesize.compare/1"
@@ -101,11 +102,22 @@ def compare(
     rows: list[Row] = []
     for spec in specs:
         for quant in quants:
-            first = _question(
-                spec, gpus[0], quant, skipped, context, concurrency, kv_dtype, engine, engine_version, options
-            )
-            if first is not None:
-                rows += [_row(replace(first, gpu=gpu), max_gpus, prices) for gpu in gpus]
+            try:
+                first = ask(
+                    spec,
+                    gpus[0],
+                    quant=quant,
+                    context=context,
+                    concurrency=concurrency,
+                    kv_dtype=kv_dtype,
+                    engine=engine,
+                    engine_version=engine_version,
+                    options=options,
+                )
+            except MoesizeError as error:  # a quantisation this model cannot have leaves the others to compare
+                skipped.append(f"{spec.name} as {quant or 'stored'}: {error}")
+                continue
+            rows += [_row(replace(first, gpu=gpu), max_gpus, prices) for gpu in gpus]
     if sort not in _ORDERS:
         raise UnknownNameError("sort order", sort, _ORDERS, f"known are {', '.join(_ORDERS)}")
     if not rows:

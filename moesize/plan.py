@@ -10,7 +10,7 @@ from moesize.errors import InputError, MoesizeError
 from moesize.hardware.gpu import GpuSpec
 from moesize.hardware.rental import Rental, cheapest_rental
 from moesize.launch_lines import launch_lines
-from moesize.layouts import MAX_GPUS, NODE_GPUS, layouts
+from moesize.layouts import MAX_GPUS, NODE_GPUS, hopeless, layouts
 from moesize.model.spec import ModelSpec
 from moesize.question import Evaluation, Question, evaluate
 from moesize.sizing import ask
@@ -169,14 +169,10 @@ def _search(
         if replicas > min(concurrency, limits.max_gpus):
             break
         share = Workload(question.workload.context_tokens, ceil_div(concurrency, replicas))
-        for layout in layouts(limits.max_gpus // replicas if replicas <= limits.max_gpus else 0):
-            wider = Layout(layout.tp, layout.pp, replicas)
-            if (
-                wider.gpus > limits.max_gpus
-                or whole_weights_bytes(question) > layout.gpus * question.gpu.memory_high_bytes
-            ):
+        for layout in layouts(limits.max_gpus // replicas):
+            if hopeless(question, layout):
                 continue
-            asked = replace(question, layout=wider, workload=share)
+            asked = replace(question, layout=replace(layout, dp=replicas), workload=share)
             miss = _try(asked, limits, prices, found)
             if miss is not None:
                 misses.append(miss)
@@ -218,9 +214,7 @@ def _miss(question: Question, reason: str) -> NearMiss:
 
 def _nothing(spec: ModelSpec, misses: list[tuple[float, NearMiss]]) -> str:
     if not misses:
-        return (
-            f"{spec.name} fits on none of these GPUs: its weights alone are larger than the most of them that are tried"
-        )
+        return f"{spec.name} fits on none of these GPUs: its weights alone are more than all of them hold"
     _, nearest = min(misses, key=lambda miss: miss[0])
     where = f"{nearest.gpus}× {nearest.gpu} with {nearest.quant}"
     return f"nothing holds this workload within the limits; nearest: {where}: {nearest.reason}"

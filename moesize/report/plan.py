@@ -18,14 +18,9 @@ def to_json(plan: Plan) -> str:
 
 def render(plan: Plan) -> RenderableType:
     """The front as a table, the command of each choice, and the near misses."""
-    head = (
-        f"{plan.model}: {plan.concurrency} × {plan.context:,} tokens; {len(plan.choices)} of {plan.considered} layouts"
-    )
-    parts: list[RenderableType] = [
-        Text(f"{head} that fit are not beaten by another", style="bold"),
-        Text(),
-        _table(plan),
-    ]
+    asked = f"{plan.model}: {plan.concurrency} × {plan.context:,} tokens"
+    head = f"{asked}; {plan.considered} layouts fit, these {len(plan.choices)} are not beaten by another"
+    parts: list[RenderableType] = [Text(head, style="bold"), Text(), _table(plan)]
     parts += [Text(), *(_command(i, choice) for i, choice in enumerate(plan.choices, 1))]
     if plan.near_misses:
         parts += [Text(), Text("Near misses", style="bold")]
@@ -59,5 +54,5 @@ def _layout(choice: Choice) -> str:
 
 def _command(number: int, choice: Choice) -> Text:
     where = f" on {choice.instance}" if choice.instance else ""
-    text = Text(f"{number}.{where}\n", style="bold")
+    text = Text(f"{number}.{where}\n", style="bold", no_wrap=True, overflow="ignore")  # to be copied in one piece
     return text.append("".join(f"   {line}\n" for line in choice.commands.values()), style="default not bold")
