@@ -35,7 +35,9 @@ class Reference(NamedTuple):
     revision: str
 
     def __str__(self) -> str:
-        return f"{self.repository}@{self.revision}" if self.revision != "main" else self.repository
+        if self.revision == "main":
+            return self.repository
+        return f"{self.repository}@{self.revision[:8] if _COMMIT.match(self.revision) else self.revision}"
 
 
 class Downloaded(NamedTuple):

@@ -1,0 +1,264 @@
+"""Mutated and truncated configurations and headers: an answer or one sentence, within a second and 200 MB."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import struct
+import time
+import tracemalloc
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from moesize.data import data_dir
+from moesize.errors import MoesizeError
+from moesize.model.configs import parse_json_mapping, spec_from_config
+from moesize.model.loader import load_model
+from moesize.model.safetensors import header_length, read_header
+from moesize.model.spec import ModelSpec
+from moesize.model.spec_file import merged_config, read_document
+
+FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+SECONDS, MEGABYTES = 1.0, 200
+
+#: One model of each family, and the awkward ones.
+FAMILIES = [
+    "mixtral-8x7b", "llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v3", "deepseek-v3.2", "deepseek-v4-flash", "gpt-oss-20b",
+    "gemma-3-4b", "gemma-4-e4b", "llama-4-scout", "qwen3-next-80b-a3b", "nemotron-3-nano-30b-a3b", "kimi-linear-48b-a3b",
+    "glm-4.5", "switch-base-8", "whisper-base", "falcon-7b", "phi-3.5-moe", "step-3", "mimo-v2-flash", "minimax-m3",
+]  # fmt: skip
+
+
+@cache
+def configs() -> list[dict[str, Any]]:
+    folder = data_dir("model_specs")
+    paths = [folder / f"{name}.yaml" for name in FAMILIES if (folder / f"{name}.yaml").is_file()]
+    assert len(paths) > len(FAMILIES) // 2
+    return [merged_config(read_document(path), path) for path in paths]
+
+
+def answered(ask: Callable[[], ModelSpec]) -> ModelSpec | None:
+    """What `ask` answers, or None for one sentence; it may be neither slow nor large, nor a count that cannot be."""
+    tracemalloc.start()
+    begin = time.process_time()
+    try:
+        spec = ask()
+        counts = spec.params
+    except MoesizeError as error:
+        assert str(error)
+        assert "\n" not in str(error)
+        assert len(str(error)) < 1000
+        return None
+    finally:
+        seconds = time.process_time() - begin
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        # tracing memory itself takes most of the time
+        assert seconds < 4 * SECONDS
+        assert peak < MEGABYTES * 2**20
+    assert counts.total >= counts.active >= 0
+    assert all(side > 0 for t in spec.tensors for side in t.shape)
+    assert all(0 <= i < spec.num_layers + 64 for t in spec.tensors for i in t.layers or ())
+    return spec
+
+
+HOSTILE = st.one_of(
+    st.sampled_from([0, -1, 1, 2, 3, 7, 2**31, 2**63, 10**30, 1.5, -0.0, 1e308, "", "4096", None, True, [], {}, [[]], [-1], [2**40] * 3]),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=8),
+    st.lists(st.integers(-5, 300), max_size=6),
+    st.lists(st.sampled_from(["full_attention", "sliding_attention", "", "mamba"]), max_size=80),
+)  # fmt: skip
+
+
+def places(config: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where something can be changed, nested configurations included."""
+    if isinstance(config, dict):
+        return [p for key, value in config.items() for p in ((*path, key), *places(value, (*path, key)))]
+    return []
+
+
+@given(data=st.data())
+@FUZZ
+def test_a_mutated_configuration_is_an_answer_or_one_sentence(data: st.DataObject) -> None:
+    config = copy.deepcopy(data.draw(st.sampled_from(configs())))
+    for _ in range(data.draw(st.integers(1, 3))):
+        *path, last = data.draw(st.sampled_from([p for p in places(config) if p != ("model_type",)]))
+        holder = config
+        for key in path:
+            holder = holder[key] if isinstance(holder, dict) and isinstance(holder.get(key), dict) else {}
+        if data.draw(st.booleans()):
+            holder.pop(last, None)
+        else:
+            holder[last] = data.draw(HOSTILE)
+    answered(lambda: spec_from_config(config, "config.json"))
+
+
+def test_every_single_key_can_be_anything() -> None:
+    for config in configs():
+        for path in places(config):
+            for value in (None, -1, 0, 2**62, "x", [], {}, 1.5):
+                changed = copy.deepcopy(config)
+                holder = changed
+                for key in path[:-1]:
+                    holder = holder[key]
+                holder[path[-1]] = value
+                try:
+                    spec_from_config(changed, "config.json")
+                except MoesizeError as error:
+                    assert "\n" not in str(error)  # noqa: PT017  any other exception fails the test
+
+
+@given(cut=st.floats(0, 1), data=st.data())
+@FUZZ
+def test_a_truncated_configuration_is_one_sentence(cut: float, data: st.DataObject) -> None:
+    text = json.dumps(data.draw(st.sampled_from(configs()))).encode()
+    shorter = text[: int(cut * (len(text) - 1))]
+    assert answered(lambda: spec_from_config(parse_json_mapping(shorter, "config.json"), "config.json")) is None
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda c: st.lists(c) | st.dictionaries(st.text(max_size=5), c),
+    )
+)
+@FUZZ
+def test_any_json_is_an_answer_or_one_sentence(value: Any) -> None:
+    answered(lambda: spec_from_config(parse_json_mapping(json.dumps(value).encode(), "config.json"), "config.json"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a":' * 200_000,
+        b"[" * 2_000_000,
+        b'{"model_type": "mixtral", "x": "' + b"y" * 4_000_000 + b'"}',
+        b'{"model_type": "mixtral", "layer_types": [' + b'"a",' * 900_000 + b'"b"]}',
+        json.dumps({"model_type": "mixtral", "num_hidden_layers": 10**9, "hidden_size": 2**39}).encode(),
+        json.dumps({f"key {i}": i for i in range(150_000)}).encode(),
+    ],
+)  # fmt: skip
+def test_a_huge_or_deep_configuration_is_one_sentence(text: bytes) -> None:
+    assert answered(lambda: spec_from_config(parse_json_mapping(text, "config.json"), "config.json")) is None
+
+
+def safetensors_file() -> bytes:
+    header = {
+        "__metadata__": {"format": "pt"},
+        "model.a.weight": {"dtype": "BF16", "shape": [4, 8], "data_offsets": [0, 64]},
+        "model.b.weight": {"dtype": "F8_E4M3", "shape": [3], "data_offsets": [64, 67]},
+    }
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(67)
+
+
+def mutated(data: st.DataObject, whole: bytes) -> bytes:
+    changed = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, max(0, len(changed) - 1)))
+        how = data.draw(st.sampled_from(["flip", "cut", "insert", "length", "repeat"]))
+        if how == "cut":
+            del changed[at:]
+        elif how == "insert":
+            changed[at:at] = data.draw(st.binary(min_size=1, max_size=9))
+        elif how == "length":
+            changed[at : at + 8] = struct.pack(
+                "<Q", data.draw(st.sampled_from([0, 1, 2**16, 2**31, 2**40, 2**63, 2**64 - 1]))
+            )
+        elif how == "repeat":
+            changed[at:at] = changed[at : at + 40]
+        elif changed:
+            changed[at % len(changed)] ^= data.draw(st.integers(1, 255))
+    return bytes(changed)
+
+
+@given(data=st.data())
+@settings(FUZZ, max_examples=400)
+def test_a_mutated_safetensors_header_is_a_true_list_or_one_sentence(data: st.DataObject) -> None:
+    file = mutated(data, safetensors_file())
+    begin = time.process_time()
+    try:
+        length = header_length(file, "a.safetensors", file_bytes=len(file))
+        stored = read_header(io.BytesIO(file[8:]), length, "a.safetensors", file_bytes=len(file))
+    except MoesizeError as error:
+        assert "a.safetensors" in str(error)  # noqa: PT017  any other exception fails the test
+    else:
+        assert sum(one.n_bytes for one in stored) == len(file) - 8 - length
+    assert time.process_time() - begin < SECONDS
+
+
+@cache
+def gguf_file(folder: Path) -> bytes:
+    path = folder / "whole.gguf"
+    out = gguf.GGUFWriter(path, "llama")
+    keys = {
+        "block_count": 2,
+        "embedding_length": 64,
+        "context_length": 128,
+        "attention.head_count": 4,
+        "expert_used_count": 1,
+    }
+    for key, value in keys.items():
+        out.add_uint32(f"llama.{key}", value)
+    out.add_array("llama.attention.head_count_kv", [2, 1])
+    out.add_token_list(["a", "bc", "ü"])
+    out.add_tensor("token_embd.weight", np.zeros((32, 64), np.float32))
+    for i in range(2):
+        for name in ("q", "k", "v", "output"):
+            out.add_tensor(f"blk.{i}.attn_{name}.weight", np.zeros((64, 64), np.float16))
+        out.add_tensor(f"blk.{i}.ffn_up_exps.weight", np.zeros((2, 64, 64), np.float16))
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("gguf")
+
+
+@given(data=st.data())
+@settings(FUZZ, max_examples=400)
+def test_a_mutated_gguf_header_is_an_answer_or_one_sentence(folder: Path, data: st.DataObject) -> None:
+    whole = gguf_file(folder)
+    (folder / "x.gguf").write_bytes(mutated(data, whole[:2000]) + whole[2000:])
+    spec = answered(lambda: load_model(folder / "x.gguf"))
+    if spec:
+        assert spec.stored_bytes is not None
+        assert spec.stored_bytes <= (folder / "x.gguf").stat().st_size
+
+
+@given(st.binary(max_size=300))
+@FUZZ
+def test_any_bytes_after_the_magic_are_one_sentence(folder: Path, rest: bytes) -> None:
+    (folder / "y.gguf").write_bytes(b"GGUF" + rest)
+    assert answered(lambda: load_model(folder / "y.gguf")) is None
+
+
+def test_a_vocabulary_without_end_is_skipped_in_time_and_memory(folder: Path) -> None:
+    key = b"tokenizer.ggml.tokens"
+    head = (
+        b"GGUF"
+        + struct.pack("<IQQ", 3, 0, 1)
+        + struct.pack("<Q", len(key))
+        + key
+        + struct.pack("<IIQ", 9, 8, 1_500_000)
+    )
+    (folder / "z.gguf").write_bytes(head + struct.pack("<Q", 3) * 4_000_000)
+    begin = time.process_time()
+    with pytest.raises(MoesizeError):
+        load_model(folder / "z.gguf")
+    assert time.process_time() - begin < 2 * SECONDS
