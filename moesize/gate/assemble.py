@@ -11,7 +11,7 @@ from moesize.gate.document import Node, Position
 from moesize.gate.expansion import is_unresolved
 from moesize.gate.facts import Deployment, Engine, Fact, GpuChoice, Note, Source
 from moesize.gate.gpus import named_gpu
-from moesize.gate.images import version_of_image
+from moesize.gate.images import is_cpu_image, version_of_image
 from moesize.gate.models import candidates, is_path, model_name, quantization_hint
 from moesize.gate.settings import Given, Settings
 
@@ -75,7 +75,7 @@ def complete(draft: Draft) -> Deployment:
     if draft.image is not None and (text := version_of_image(draft.image.text or "", draft.engine)):
         version = Fact(text, Source.STATED, draft.image.position)
     hinted = file or model
-    device = draft.device or typed.text("device")
+    device = draft.device or typed.text("device") or _cpu_build(draft.image)
     return Deployment(
         format=draft.format,
         kind=draft.kind,
@@ -121,6 +121,12 @@ def complete(draft: Draft) -> Deployment:
     )
 
 
+def _cpu_build(image: Node | None) -> Fact[str] | None:
+    if image is None or not is_cpu_image(image.text or ""):
+        return None
+    return Fact("cpu", Source.INFERRED, image.position)
+
+
 class _Typed:
     """Typed views of settings; each setting that cannot be read leaves a note."""
 
@@ -142,19 +148,30 @@ class _Typed:
 
     def inside(self, setting: str, key: str) -> Fact[int] | None:
         """A whole number under `key` of a setting that is JSON."""
-        return self._read(setting, lambda text: parse_integer(str(_json_mapping(text).get(key, ""))), quiet=True)
+        found = self._json(setting, key)
+        value = parse_integer(found.value) if found else None
+        return Fact(value, Source.STATED, found.where) if found and value is not None else None
 
     def inside_text(self, setting: str, key: str) -> Fact[str] | None:
         """A string under `key` of a setting that is JSON."""
-        return self._read(setting, lambda text: str(_json_mapping(text).get(key) or "") or None, quiet=True)
+        found = self._json(setting, key)
+        return found if found and not is_unresolved(found.value) else None
 
-    def _read(self, setting: str, parse: Callable[[str], T | None], *, quiet: bool = False) -> Fact[T] | None:
+    def _json(self, setting: str, key: str) -> Fact[str] | None:
+        given = self.settings.last(setting)
+        if given is None:
+            return None
+        # a number that is still a reference must not hide the rest
+        value = _json_mapping(re.sub(r"(?<=:)\s*\$\{[^}]*\}", "0", given.text)).get(key)
+        return None if value is None or value == "" else Fact(str(value), Source.STATED, given.where)
+
+    def _read(self, setting: str, parse: Callable[[str], T | None]) -> Fact[T] | None:
         given: Given | None = self.settings.last(setting)
         if given is None or is_unresolved(given.text):
             return None
         value = parse(given.text.strip())
         if value is None:
-            if given.text.strip() and not quiet:
+            if given.text.strip():
                 text = f"{given.spelled} {printable(given.text)}".strip()
                 self.notes.append(Note("unreadable", setting, text, given.where))
             return None

@@ -12,7 +12,7 @@ _MAX_NESTING: Final = 8
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ARITHMETIC: Final = re.compile(r"\s*(?:(\d{1,12})|([A-Za-z_]\w*)|(\*\*|[-+*/%()]))")
-_UNRESOLVED: Final = re.compile(r"\$[A-Za-z_0-9({@*#?]|`|\{\{")
+_UNRESOLVED: Final = re.compile(r"\$[A-Za-z_0-9({@*#?]|`|\{\{|^<[^<>]*>$")
 
 #: Values of variables by name; None for one that is set to something the file does not tell.
 Variables = Mapping[str, str | None]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from moesize.gate.document import Node
+from moesize.gate.expansion import is_unresolved
 from moesize.gate.facts import Fact, GpuChoice, Source
 
 By = Literal["gpu", "instance", "memory", "pool"]
@@ -31,6 +32,10 @@ _LABELS: Final[dict[str, By]] = {
     "gpu.type": "pool",
     "gpu": "pool",
 }
+#: Labels other clouds and clusters put the GPU's name into.
+_OTHER_LABEL: Final = re.compile(
+    r"[/.-](?:gpu|accelerator)[-._]?(?:name|product|model|type|class)$|/(?:gpu|accelerator)$"
+)
 _MEMORY_LABELS: Final = (
     "nvidia.com/gpu.memory",
     "karpenter.k8s.aws/instance-gpu-memory",
@@ -133,6 +138,10 @@ def labelled_gpus(labels: dict[str, list[Node]]) -> Iterator[GpuChoice]:
         if found:
             yield from found
             return
+    for name, nodes in labels.items():
+        if _OTHER_LABEL.search(name):
+            yield from (choice for node in nodes if (choice := named_gpu(node, "gpu", memory)))
+            return
 
 
 def named_gpu(
@@ -140,7 +149,7 @@ def named_gpu(
 ) -> GpuChoice | None:
     """A GPU under the name a node holds; None for an empty one or a pool that names no GPU."""
     text = node.text
-    if not text or not text.strip():
+    if not text or not text.strip() or is_unresolved(text):
         return None
     if by == "pool":
         match = _IN_POOL.search(text)

@@ -18,6 +18,7 @@ _ENGINES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 _FOREIGN_TAGS: Final = re.compile(r"lmcache|nvcr\.io|dynamo|rhaiis|rhel|llm-d|kaito|ray-llm|neuron|djl")
 _VERSION: Final = re.compile(r"(?:^|[^\d.])v?(\d+\.\d+(?:\.\d+)?(?:\.?(?:post|rc)\d+)?)(?![\d.]*\d)")
 _LLAMA_BUILD: Final = re.compile(r"\b(b\d{4,5})\b")
+_CPU_BUILD: Final = re.compile(r"[-:_/]cpu(?=$|[-:_.@/])")
 _NIM_MODEL: Final = re.compile(r"nvcr\.io/nim/([\w.-]+/[\w.-]+)")
 
 
@@ -28,6 +29,11 @@ def engine_of_image(image: str) -> str | None:
         if pattern.search(name):
             return engine or None
     return None
+
+
+def is_cpu_image(image: str) -> bool:
+    """Whether a build for processors only."""
+    return _CPU_BUILD.search(image.lower()) is not None
 
 
 def version_of_image(image: str, engine: str) -> str | None:

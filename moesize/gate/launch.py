@@ -108,7 +108,7 @@ def find_launches(container: Container) -> list[Launch]:
         model = parse_flags(DIALECTS[engine], words, settings)
         if model and engine == "vllm":
             settings.give("model", model[0].text, model[0].where, "", weaker=True)
-        if words and not settings.given and not words[0].text.startswith("-"):
+        if words and not words[0].text.startswith("-") and "/" not in words[0].text:
             return []  # another command of the image
         found = [(engine, settings, words[0].where if words else container.where, False)]
     launches: dict[tuple[str, str | None], Launch] = {}
@@ -177,7 +177,9 @@ def _match(words: Sequence[Word], head: str, image: str) -> tuple[str, Settings,
             return None
         model = parse_flags(DIALECTS[engine], words[i + skipped :], settings)
         if model and word.text != "-m" and engine != "llama.cpp":
-            settings.give("model", model[0].text, model[0].where, "")
+            # The model stands first; a word further on may belong to a flag nothing here knows.
+            first = model[0] is words[min(i + skipped, len(words) - 1)]
+            settings.give("model", model[0].text, model[0].where, "", weaker=not first)
         return engine, settings, word.where
     return None
 

@@ -1,5 +1,6 @@
 """Reading deployments from files: discover, split, parse what may concern a model server, hand it to the readers."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,18 @@ from moesize.gate.tree import Tree
 _WORDS: Final = (
     *("gpu", "model", "vllm", "sglang", "llama", "huggingface", "accelerator", "instancetype", "trtllm"),
     *("tensor-parallel", "tensor_parallel", "max-num-", "max_num_", "kv-cache", "kv_cache"),
+)
+#: Objects that serve nothing by their kind; definitions of custom kinds alone can be megabytes of YAML.
+_IDLE: Final = re.compile(
+    r"^kind:[ \t]*[\"']?(?:CustomResourceDefinition|Service|Secret|ConfigMap|ServiceAccount|Namespace|Ingress|HTTPRoute"
+    r"|Gateway|NetworkPolicy|PersistentVolumeClaim|PersistentVolume|StorageClass|Certificate|Issuer|PodMonitor"
+    r"|ServiceMonitor|PodDisruptionBudget|HorizontalPodAutoscaler|(?:Cluster)?Role(?:Binding)?"
+    r"|(?:Mutating|Validating)WebhookConfiguration|APIService|PriorityClass|RuntimeClass)[\"']?[ \t]*\r?$",
+    re.MULTILINE,
+)
+#: What a document beyond reading must hold to be worth a word.
+_SERVING: Final = re.compile(
+    r"vllm|sglang|llama|text-generation|tensorrt|trtllm|\.com/gpu|modelurl|^model\s*:", re.IGNORECASE | re.MULTILINE
 )
 _MAX_ITEMS: Final = 10_000
 
@@ -75,7 +88,7 @@ class _Reading:
             self.documents += 1
             self._tree.add(chunk)
             lowered = chunk.text.lower()
-            if any(word in lowered for word in _WORDS):
+            if any(word in lowered for word in _WORDS) and not _IDLE.search(chunk.text):
                 self._chunks.append(chunk)
 
     def deployments(self) -> Iterator[Deployment]:
@@ -86,7 +99,8 @@ class _Reading:
             try:
                 found = parse(chunk)
             except DocumentError as error:
-                self.problems.append(_problem(chunk, error))
+                if error.complexity or _SERVING.search(chunk.text):
+                    self.problems.append(_problem(chunk, error))
                 continue
             for document in found:
                 for item in _items(document):

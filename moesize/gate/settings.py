@@ -16,6 +16,8 @@ _NUMBER: Final = re.compile(r"-\d")
 #: Flags that take no value whatever they are called behind this.
 _SWITCH_PREFIXES: Final = ("enable-", "disable-", "no-", "use-", "skip-", "allow-")
 _VALUED: Final = frozenset(("disable-access-log-for-endpoints",))
+#: Flags that take every word up to the next flag.
+_SEVERAL: Final = frozenset(("served-model-name", "lora-modules", "middleware", "allowed-origins", "prompt-adapters"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,9 @@ def parse_flags(dialect: Dialect, words: Sequence[Word], settings: Settings) -> 
         i += 1
         if word.text.startswith("-") and word.text.strip("-"):
             i += _flag(dialect, word, words[i] if i < len(words) else None, settings)
+            if word.text.lstrip("-").replace("_", "-") in _SEVERAL:
+                while i < len(words) and not words[i].text.startswith("-"):
+                    i += 1
         elif word.text.strip("-"):
             positional.append(word)
     return positional

@@ -1,5 +1,6 @@
 """What other documents of the same tree say: ConfigMaps, runtimes and profiles that a deployment refers to by name."""
 
+import itertools
 import posixpath
 import re
 from collections.abc import Callable, Iterator
@@ -11,12 +12,14 @@ from moesize.gate.parsing import parse
 
 #: Kinds that others refer to.
 _REFERRED: Final = re.compile(
-    r"""^\s*["']?kind["']?\s*:\s*["']?(ConfigMap|ClusterServingRuntime|ServingRuntime|LLMInferenceServiceConfig|"""
-    r"""Kustomization|InferenceService|ClusterBaseModel|BaseModel|ResourceClaimTemplate)["']?\s*,?\s*$""",
+    r"""^(?:["']?kind["']?|[ \t]+"kind")[ \t]*:[ \t]*["']?"""
+    r"""(ConfigMap|ClusterServingRuntime|ServingRuntime|ClusterBaseModel|BaseModel)["']?[ \t]*,?[ \t]*\r?$""",
     re.MULTILINE,
 )
 _PROFILES: Final = re.compile(r"^(resourceProfiles|configMapGenerator)\s*:", re.MULTILINE)
-_NAMES: Final = re.compile(r"""(?:^\s+|[{,]\s*)["']?name["']?\s*:\s*["']?([\w.-]+)""", re.MULTILINE)
+_NAMES: Final = re.compile(r"""(?:^[ \t]+|[{,][ \t]*)["']?name["']?[ \t]*:[ \t]*["']?([\w.-]+)""", re.MULTILINE)
+#: The name of an object stands among its first ones.
+_MAX_NAMES: Final = 50
 _MAX_ENV_LINES: Final = 10_000
 
 
@@ -33,7 +36,8 @@ class Tree:
         """Remember a document others may refer to."""
         match = _REFERRED.search(chunk.text)
         if match:
-            for name in dict.fromkeys(_NAMES.findall(chunk.text)[:50]):
+            found = itertools.islice(_NAMES.finditer(chunk.text), _MAX_NAMES)
+            for name in dict.fromkeys(name.group(1) for name in found):
                 self._chunks.setdefault((match.group(1), name), []).append(chunk)
         if top := _PROFILES.search(chunk.text):
             self._chunks.setdefault((top.group(1), ""), []).append(chunk)

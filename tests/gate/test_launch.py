@@ -57,6 +57,7 @@ def one(*argv: str, **keywords):
         ("trtllm-serve serve org/m --backend pytorch", "tensorrt-llm", {"model": "org/m"}),
         ("mpirun -n 8 trtllm-llmapi-launch trtllm-serve org/m", "tensorrt-llm", {"model": "org/m"}),
         ("ollama run qwen2.5:7b", "ollama", {"model": "qwen2.5:7b"}),
+        ("vllm serve --served-model-name a b --model org/m", "vllm", {"model": "org/m", "served_model_name": "a"}),
         ("docker run --gpus all vllm/vllm-openai:v0.9.0 --model org/m", "vllm", {"model": "org/m"}),
     ],
 )

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from moesize.gate.assemble import Draft
 from moesize.gate.document import Document, Node
+from moesize.gate.facts import Fact, Source
 from moesize.gate.flags import VLLM
-from moesize.gate.gpus import named_gpu
+from moesize.gate.gpus import integer, named_gpu
 from moesize.gate.pods import words
 from moesize.gate.settings import Settings, parse_flags
 from moesize.gate.tree import Tree
@@ -37,6 +38,8 @@ def read(document: Document, tree: Tree) -> Iterator[Draft]:  # noqa: ARG001  ar
         engine="vllm",
         settings=settings,
         gpus=(choice,) if choice else (),
+        # the service asks for as many GPUs as the tensor-parallel size
+        gpu_count=Fact(count.value, Source.INFERRED, count.where) if (count := integer(args.get("tp"))) else None,
     )
 
 

@@ -145,7 +145,11 @@ def _read_ome(root: Node, tree: Tree) -> Iterator[Draft]:
     pod = _pod(root, engine if engine and engine.get("nodeSelector") else config or root)
     for draft in container_drafts(pod, runner, tree):
         given = draft.settings.text("model")
-        if name is not None and (given is None or "$" in given):
+        if name is not None and name.text and (given is None or "$" in given):
             draft.settings.given.pop("model", None)
-            draft.settings.give_node("model", name, "spec.model.name")
+            base = tree.find("ClusterBaseModel", name.text, root.file) or tree.find("BaseModel", name.text, root.file)
+            storage = base.get("spec", "storage", "storageUri") if base else None
+            draft.settings.give("model", (storage or name).text or "", name.position, "spec.model.name")
+            draft.hints.append(Fact(name.text, Source.INFERRED, name.position))
+        draft.where = (name or root).position
         yield draft

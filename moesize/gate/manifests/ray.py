@@ -197,4 +197,5 @@ def _from_head(root: Node, cluster: Node, tree: Tree) -> Iterator[Draft]:
         gpus=gpus,
         gpu_count=workers[0][1] if workers else None,
     )
-    yield from drafts(pod, tree)
+    # KubeRay replaces the image's own entry point by `ray start`
+    yield from (draft for draft in drafts(pod, tree) if draft.settings.given)
