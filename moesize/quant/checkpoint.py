@@ -78,6 +78,9 @@ def method_of(config: Fields) -> str:
 def _read_config(config: Fields, spec: ModelSpec) -> QuantScheme:
     from importlib import import_module  # noqa: PLC0415  only quantised checkpoints need a reader
 
+    from moesize.quant.matching import Budget  # noqa: PLC0415  only quantised checkpoints need it
+
+    Budget.renew()
     method = method_of(config)
     if method not in READERS:
         raise UnknownNameError(f"quant_method in {config.where}:", method, READERS)
@@ -100,6 +103,8 @@ def linears(*roles: Role) -> Callable[[Tensor], bool]:
 #: Modules a quantiser of `nn.Linear` takes unless told otherwise. Heads and routers are kept by every writer's default
 #: (and most routers are no nn.Linear), so a configuration that does not list them still means to leave them alone.
 is_linear_module = linears(Role.LM_HEAD, Role.ROUTER, Role.EMBEDDING, Role.MTP)
+#: Modules a configuration may quantise by naming them.
+is_named_module = linears(Role.EMBEDDING)
 
 
 def scheme_of(

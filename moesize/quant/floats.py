@@ -18,6 +18,7 @@ class Fp8Tensor(Layout):
 
     static_inputs: bool = False
     scale_dtype: str = "float32"
+    scale_shape: tuple[int, ...] = (1,)
 
     @property
     def name(self) -> str:
@@ -32,8 +33,12 @@ class Fp8Tensor(Layout):
     def arrays(self, out_features: int, in_features: int) -> tuple[Array, ...]:
         """Weight, its scale, the inputs' scale."""
         weight = Array(".weight", (out_features, in_features), "float8_e4m3fn")
-        scale = Array(".weight_scale", (1,), self.scale_dtype)
-        return (weight, scale, Array(".input_scale", (1,), self.scale_dtype)) if self.static_inputs else (weight, scale)
+        scale = Array(".weight_scale", self.scale_shape, self.scale_dtype)
+        return (
+            (weight, scale, Array(".input_scale", self.scale_shape, self.scale_dtype))
+            if self.static_inputs
+            else (weight, scale)
+        )
 
 
 @dataclass(frozen=True, slots=True)

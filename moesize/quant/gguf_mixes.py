@@ -47,7 +47,7 @@ def find_mix(text: str, asked: str) -> Mix | None:
     name = name.removeprefix("i1_").removesuffix("_imatrix").removesuffix("_imat")
     if name.startswith("ud_"):
         raise InputError(
-            f"{printable(asked)!r} is a dynamic mix: only the file's own tensor list knows it; give the .gguf file instead"
+            f"{printable(asked)!r} is a dynamic mix that only the file's tensor list tells; give the .gguf file instead"
         )
     label = _SHORT.get(name, name)
     base = _LARGE.get(label, label)

@@ -6,6 +6,7 @@ Configurations are untrusted. Every pattern is bounded, and all matching of one 
 import re
 from collections.abc import Callable, Iterable
 from fnmatch import translate
+from math import prod
 from time import perf_counter
 
 from moesize.errors import InputError, printable
@@ -13,11 +14,26 @@ from moesize.model.spec import Tensor
 from moesize.quant.formats import WeightFormat
 from moesize.quant.scheme import Part, module_of, split_layers
 
-#: Longer patterns, or more repetitions in one, than any real configuration has.
+#: No real configuration has longer patterns.
 MAX_PATTERN_CHARS = 512
-MAX_REPETITIONS = 8
-#: Matching a real configuration takes milliseconds; a hostile one is stopped between two matches.
-MAX_SECONDS = 3.0
+#: Repetitions in a pattern -> ways its alternatives may combine. Matching a name of a hundred characters within them
+#: takes a second at worst, since no group is repeated; real patterns have two or three and a dozen.
+_WAYS = {0: 4096, 1: 4096, 2: 4096, 3: 512, 4: 16, 5: 16, 6: 4}
+#: Matching a real configuration takes milliseconds; a hostile one is stopped between two matches, each of which takes
+#: a fraction of a second at worst.
+MAX_SECONDS = 2.0
+
+
+class Budget:
+    """The time all patterns of the configuration that was read last have taken."""
+
+    spent = 0.0
+
+    @classmethod
+    def renew(cls) -> None:
+        """Start anew, for another configuration."""
+        cls.spent = 0.0
+
 
 #: What a configuration does with a module, by its full name.
 Choose = Callable[[str], WeightFormat | None]
@@ -79,29 +95,34 @@ class Pattern:
             raise InputError(
                 f"quantization_config: the pattern {shown!r} is longer than {MAX_PATTERN_CHARS} characters"
             )
-        repetitions = text.count("*") + (0 if glob else text.count("+") + text.count("{"))
-        if repetitions > MAX_REPETITIONS or (not glob and re.search(r"\)\s*[*+{]", text)):
+        if not glob and not _is_tame(text):
             raise InputError(f"quantization_config: the pattern {shown!r} repeats too much to be matched safely")
         try:
             self._pattern = re.compile(translate(text) if glob else text)
         except (re.error, RecursionError, OverflowError):
             raise InputError(f"quantization_config: {shown!r} is not a regular expression") from None
         self.tells_digits_apart = any(c.isdigit() or c in "[?" for c in text)
-        self._spent = 0.0
 
     def matches(self, name: str) -> bool:
         """Whether the pattern matches.
 
         Raises:
-            InputError: this pattern has used up its time.
+            InputError: the configuration has used up its time.
         """
         start = perf_counter()
         found = self._pattern.match(name) is not None
-        self._spent += perf_counter() - start
-        if self._spent > MAX_SECONDS:
+        Budget.spent += perf_counter() - start
+        if Budget.spent > MAX_SECONDS:
             shown = printable(self._pattern.pattern, 60)
-            raise InputError(f"quantization_config: the pattern {shown!r} takes too long to match")
+            raise InputError(f"quantization_config: patterns like {shown!r} take too long to match")
         return found
+
+
+def _is_tame(text: str) -> bool:
+    """Whether a regular expression cannot take long: few repetitions, no repeated group, few ways to go."""
+    repetitions = len(re.findall(r"(?<![(*+}])[*+?{]", text))
+    ways = prod(1 + part.count("|") for part in text.split(")"))
+    return not re.search(r"\)\s*[*+{]", text) and ways <= _WAYS.get(repetitions, 0)
 
 
 def assign(tensor: Tensor, choose: Choose, *, layers_differ: bool) -> tuple[Part, ...]:

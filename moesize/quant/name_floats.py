@@ -7,7 +7,7 @@ _MXFP4 = MxFp4(weight_name=".weight")
 _FIXED = by_alias(
     (
         ("fp8 float8 f8 fp8-e4m3 e4m3 w8a8-fp8 fp8-w8a8 fp8-tensor fp8-per-tensor", always("fp8", "fp8", Fp8Tensor())),
-        ("fp8-static modelopt-fp8", always("fp8-static", "modelopt", Fp8Tensor(static_inputs=True))),
+        ("fp8-static modelopt-fp8", always("fp8-static", "modelopt", Fp8Tensor(static_inputs=True, scale_shape=()))),
         (
             "fp8-channel fp8-dynamic fp8-per-channel ptpc-fp8 fbgemm-fp8",
             lambda dtype: ("fp8-channel", "compressed-tensors", Fp8Channel(dtype)),

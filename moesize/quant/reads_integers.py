@@ -127,19 +127,17 @@ def _torchao(config: Fields, spec: ModelSpec) -> QuantScheme:
     text = kind.lower().replace("_", "")
     fmt: WeightFormat
     if "int4" in text:
-        fmt = integers.GroupedInt(4, group, spec.dtype, "torchao int4")
+        fmt, name = integers.GroupedInt(4, group, spec.dtype, "torchao int4"), "torchao-int4"
+        name += "" if group == 128 else f"-g{group}"
     elif "int8" in text:
-        fmt = integers.Int8(spec.dtype)
+        fmt, name = integers.Int8(spec.dtype), "torchao-int8"
     elif "float8" in text:
-        fmt = floats.Fp8Channel()
+        fmt, name = floats.Fp8Channel(), "torchao-float8"
     else:
-        raise UnknownNameError(
-            "torchao quant_type", kind, ("int4_weight_only", "int8_weight_only", "float8_weight_only")
-        )
+        known = ("int4_weight_only", "int8_weight_only", "float8_weight_only")
+        raise UnknownNameError(f"torchao quant_type in {config.where}:", kind, known)
     left = ModuleSet(config.texts("modules_to_not_convert", default=()))
-    return _skipping(
-        "torchao", "torchao-" + fmt.name.split()[-2 if "int4" in text else 0], left, fmt, spec, is_linear_module
-    )
+    return _skipping("torchao", name, left, fmt, spec, is_linear_module)
 
 
 def _torchao_kind(config: Fields) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from moesize.errors import InputError, UnknownNameError, printable
 from moesize.model.fields import Fields
 from moesize.model.spec import ModelSpec, Tensor
-from moesize.quant.checkpoint import is_linear_module, scheme_of
+from moesize.quant.checkpoint import is_linear_module, is_named_module, scheme_of
 from moesize.quant.floats import Fp8Block, Fp8Channel, Fp8Tensor, MxFp4, MxFp8, NvFp4
 from moesize.quant.formats import WeightFormat
 from moesize.quant.integers import Awq, Int8
@@ -18,7 +18,7 @@ from moesize.quant.scheme import Part, QuantScheme, Rule
 
 _MIXED = "MIXED_PRECISION"
 _ALGOS: dict[str, tuple[str, Callable[[int], WeightFormat]]] = {
-    "FP8": ("fp8-static", lambda _group: Fp8Tensor(static_inputs=True)),
+    "FP8": ("fp8-static", lambda _group: Fp8Tensor(static_inputs=True, scale_shape=())),
     "FP8_PER_CHANNEL_PER_TOKEN": ("fp8-channel", lambda _group: Fp8Channel()),
     "FP8_PB_WO": ("fp8-block", lambda _group: Fp8Block(scale_suffix=".weight_scale")),
     "FP8_PB_REAL": ("fp8-block", lambda _group: Fp8Block(scale_suffix=".weight_scale")),
@@ -43,7 +43,9 @@ def read(method: str, config: Fields, spec: ModelSpec) -> QuantScheme:
     left = _left(inner)
     if inner.has("quantized_layers") or inner.text("quant_algo", default="") == _MIXED:
         names, main, choose = _by_module(inner)
-        return scheme_of(_joined(names), method, spec, _rule(choose, left), main, kv_format=_kv_format(inner))
+        return scheme_of(
+            _joined(names), method, spec, _rule(choose, left, by_name=True), main, kv_format=_kv_format(inner)
+        )
     name, fmt = _format(inner, inner.text("quant_algo"))
     return scheme_of(name, method, spec, _rule(lambda _module: fmt, left), fmt, kv_format=_kv_format(inner))
 
@@ -53,7 +55,7 @@ def read_on_top(config: Fields, spec: ModelSpec, base_name: str, method: str, ba
     names, main, choose = _by_module(config)
 
     def rule(tensor: Tensor) -> Iterator[Part]:
-        for part, fmt in _rule(choose, ModuleSet(()))(tensor):
+        for part, fmt in _rule(choose, ModuleSet(()), by_name=True)(tensor):
             if fmt is None:
                 yield from base(part)
             else:
@@ -95,12 +97,15 @@ def _joined(names: list[str]) -> str:
     return names[0] if len(names) == 1 else "mixed-" + "+".join(n.removeprefix("mixed-") for n in names)
 
 
-def _rule(choose: Choose, left: ModuleSet) -> Rule:
+def _rule(choose: Choose, left: ModuleSet, *, by_name: bool = False) -> Rule:
+    """`choose` for what ModelOpt takes by default, or, `by_name`, for every matrix it may have named."""
+
     def pick(module: str) -> WeightFormat | None:
         return None if module in left else choose(module)
 
     def rule(tensor: Tensor) -> tuple[Part, ...]:
-        return assign(tensor, pick, layers_differ=True) if is_linear_module(tensor) else ((tensor, None),)
+        takes = is_named_module(tensor) if by_name else is_linear_module(tensor)
+        return assign(tensor, pick, layers_differ=True) if takes else ((tensor, None),)
 
     return rule
 
@@ -112,7 +117,7 @@ def _left(config: Fields) -> ModuleSet:
 def _format(config: Fields, algo: str) -> tuple[str, WeightFormat]:
     known = _ALGOS.get(algo.upper())
     if known is None:
-        raise UnknownNameError(f"quant_algo in {config.where}:", algo, _ALGOS)
+        raise UnknownNameError(f"quant_algo in {config.where}:", algo, [known.lower() for known in _ALGOS])
     group = config.count("group_size", default=16, minimum=0)
     if "NVFP4" in algo.upper() and group not in (0, 16):
         raise InputError(f"{config.where}: nvfp4 has groups of 16, not {group}")

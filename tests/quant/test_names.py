@@ -106,7 +106,9 @@ def stored(spec, name):
     return {tensor.name: [fmt for _, fmt in scheme.parts(tensor)] for tensor in spec.tensors}
 
 
-@pytest.mark.parametrize("name", ["gptq-4bit", "awq-4bit", "fp8", "fp8-block", "int8", "w4a16", "nvfp4", "bnb-nf4", "hqq"])
+@pytest.mark.parametrize(
+    "name", ["gptq-4bit", "awq-4bit", "fp8", "fp8-block", "int8", "w4a16", "nvfp4", "bnb-nf4", "hqq"]
+)
 def test_the_default_rule_takes_matrices_and_leaves_the_rest(name):
     formats = stored(SMALL, name)
     for left in (EMBEDDING, HEAD, NORM, ROUTER):

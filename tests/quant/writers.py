@@ -8,7 +8,7 @@ import json
 from math import ceil
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 Saved = dict[str, torch.Tensor]
 
@@ -46,7 +46,7 @@ def awq(w, group):
 
 def fp8_block(w, rows, columns):
     """DeepSeek: tiles, the last ones padded."""
-    padded = F.pad(w, (0, -w.shape[1] % columns, 0, -w.shape[0] % rows))
+    padded = functional.pad(w, (0, -w.shape[1] % columns, 0, -w.shape[0] % rows))
     tiles = padded.view(padded.shape[0] // rows, rows, padded.shape[1] // columns, columns)
     return {".weight": w.to(torch.float8_e4m3fn), ".weight_scale_inv": tiles.abs().float().amax((1, 3))}
 
@@ -73,7 +73,7 @@ def bnb_4bit(w, block, *, nested):
     absmax = torch.stack([chunk.amax() for chunk in flat.split(block)]).float()
     state = {"quant_type": "nf4", "blocksize": block, "dtype": "bfloat16", "shape": list(w.shape)}
     saved = {
-        ".weight": F.pad(flat, (0, len(flat) % 2))[::2].to(torch.uint8).unsqueeze(1),
+        ".weight": functional.pad(flat, (0, len(flat) % 2))[::2].to(torch.uint8).unsqueeze(1),
         ".weight.absmax": absmax,
         ".weight.quant_map": torch.zeros(16),
     }
@@ -100,7 +100,7 @@ def hqq(w, bits, group, axis):
     grouped = w.reshape(-1, group) if axis == 1 else w.reshape(group, -1)
     scale = grouped.amax(axis, keepdim=True)
     if bits == 3:
-        padded = F.pad(grouped, (0, 0, 0, ceil(len(grouped) / 10) * 10 - len(grouped)))
+        padded = functional.pad(grouped, (0, 0, 0, ceil(len(grouped) / 10) * 10 - len(grouped)))
         packed = padded[: len(padded) // 10].to(torch.int32)
     else:
         step = len(grouped) // (8 // bits)
