@@ -56,8 +56,22 @@ def find_mix(text: str, asked: str) -> Mix | None:
     return Mix(label, base, imatrix or base.startswith(_ALWAYS_IMATRIX), base != label)
 
 
+#: Schemes by mix and model: they keep what they have worked out. Held so that an id stays its owner's.
+_made: dict[tuple[Mix, int], tuple[object, QuantScheme]] = {}
+
+
 def mix_scheme(mix: Mix, spec: ModelSpec) -> QuantScheme:
     """The scheme of a mix on the tensors of `spec`."""
+    key = (mix, id(spec.tensors))
+    known = _made.get(key)
+    if known is None or known[0] is not spec.tensors:
+        if len(_made) >= 64:
+            _made.clear()
+        known = _made[key] = (spec.tensors, _new_scheme(mix, spec))
+    return known[1]
+
+
+def _new_scheme(mix: Mix, spec: ModelSpec) -> QuantScheme:
     name = mix.label + ("-imatrix" if mix.imatrix and not mix.base.startswith(_ALWAYS_IMATRIX) else "")
     if name in ("f16", "bf16", "f32"):
         name = f"gguf-{name}"

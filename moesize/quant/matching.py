@@ -48,30 +48,34 @@ class ModuleSet:
 
     def __init__(self, entries: Iterable[str], *, substrings: bool = False) -> None:
         plain: list[str] = []
+        starts: list[str] = []
         patterns: list[Pattern] = []
         for entry in entries:
             if entry.startswith("re:"):
                 patterns.append(Pattern(entry[3:]))
+            elif entry.endswith("*") and not any(c in entry[:-1] for c in "*?["):
+                starts.append(entry[:-1])  # most globs of long lists are of this kind, and cheap to test all at once
             elif "*" in entry or "?" in entry:
                 patterns.append(Pattern(entry, glob=True))
             else:
                 plain.append(entry.removesuffix(".weight"))
         self._names = frozenset(plain)
+        self._starts = tuple(starts)
         self._patterns = tuple(patterns)
         self._substrings = tuple(self._names) if substrings else ()
         #: Whether layers can differ: some entry has a digit or a character class in it.
-        self.tells_layers_apart = any(c.isdigit() for name in plain for c in name) or any(
+        self.tells_layers_apart = any(c.isdigit() for name in (*plain, *starts) for c in name) or any(
             p.tells_digits_apart for p in patterns
         )
 
     def __bool__(self) -> bool:
-        return bool(self._names or self._patterns)
+        return bool(self._names or self._starts or self._patterns)
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
             return False
         names = self._names
-        if name in names:
+        if name in names or name.startswith(self._starts):
             return True
         if names:
             at = name.find(".")
@@ -101,6 +105,7 @@ class Pattern:
             self._pattern = re.compile(translate(text) if glob else text)
         except (re.error, RecursionError, OverflowError):
             raise InputError(f"quantization_config: {shown!r} is not a regular expression") from None
+        self._glob = glob
         self.tells_digits_apart = any(c.isdigit() or c in "[?" for c in text)
 
     def matches(self, name: str) -> bool:
@@ -109,6 +114,8 @@ class Pattern:
         Raises:
             InputError: the configuration has used up its time.
         """
+        if self._glob:  # fnmatch's translation does not backtrack into a star it has passed
+            return self._pattern.match(name) is not None
         start = perf_counter()
         found = self._pattern.match(name) is not None
         Budget.spent += perf_counter() - start
