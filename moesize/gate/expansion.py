@@ -12,6 +12,11 @@ _MAX_NESTING: Final = 8
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ARITHMETIC: Final = re.compile(r"\s*(?:(\d{1,12})|([A-Za-z_]\w*)|(\*\*|[-+*/%()]))")
+#: Under this name readers give the number of GPUs that counting them in the container would find.
+GPU_COUNT: Final = "nvidia-smi"
+_COUNTING: Final = re.compile(
+    r"\s*nvidia-smi\s+(?:-L|--list-gpus|--query-gpu=\S+(?:\s+--format=\S+)?)\s*\|\s*wc\s+-l\s*"
+)
 _UNRESOLVED: Final = re.compile(r"\$[A-Za-z_0-9({@*#?]|`|\{\{|^<[^<>]*>$")
 
 #: Values of variables by name; None for one that is set to something the file does not tell.
@@ -70,7 +75,8 @@ def expand_dollar(text: str, start: int, variables: Variables, nesting: int = 0)
         end = closing_bracket(text, start + 1, "(", ")")
         inside = text[start + 2 : end - 1]
         # What the kubelet would have replaced had it known the name: `$(LWS_GROUP_SIZE)`.
-        value = variables.get(inside) if _NAME.fullmatch(inside) else None
+        is_name = _NAME.fullmatch(inside) is not None
+        value = variables.get(inside) if is_name else variables.get(GPU_COUNT) if _COUNTING.fullmatch(inside) else None
         return (text[start:end] if value is None else value), end
     if text.startswith("${", start):
         end = closing_bracket(text, start + 1, "{", "}")

@@ -6,7 +6,7 @@ from typing import Final
 
 from moesize.gate.assemble import Draft
 from moesize.gate.document import Node, Position
-from moesize.gate.expansion import expand_kubernetes
+from moesize.gate.expansion import GPU_COUNT, expand_kubernetes
 from moesize.gate.facts import Fact, GpuChoice, Source
 from moesize.gate.flags import DIALECTS
 from moesize.gate.gpus import pod_gpus, resource_gpus
@@ -63,6 +63,8 @@ def container_drafts(pod: Pod, container: Node, tree: Tree, extra: tuple[Word, .
         places=places,
     )
     count, mig, device = resource_gpus(container.get("resources"))
+    if counted := count or pod.gpu_count:
+        variables[GPU_COUNT] = str(counted.value)
     for launch in find_launches(reading):
         if launch.bare and count is None and pod.gpu_count is None:
             continue

@@ -3,7 +3,7 @@
 import pytest
 
 from moesize.gate.document import Position
-from moesize.gate.expansion import evaluate, expand_compose, expand_dollar, expand_kubernetes
+from moesize.gate.expansion import GPU_COUNT, evaluate, expand_compose, expand_dollar, expand_kubernetes
 from moesize.gate.launch import Container, find_launches
 from moesize.gate.shell import Script, Word
 
@@ -154,10 +154,13 @@ def test_lines_of_words():
         ("$((1/0))", "$((1/0))"),
         ("$(A)", "1"),
         ("$(date)", "$(date)"),
+        ("$(nvidia-smi -L | wc -l)", "8"),
+        ("$(nvidia-smi --query-gpu=name --format=csv,noheader | wc -l)", "8"),
+        ("$(nvidia-smi)", "$(nvidia-smi)"),
     ],
 )
 def test_expansions(text, expected):
-    assert expand_dollar(text, 0, {"A": "1", "E": "", "SECRET": None}) == (expected, len(text))
+    assert expand_dollar(text, 0, {"A": "1", "E": "", "SECRET": None, GPU_COUNT: "8"}) == (expected, len(text))
 
 
 def test_kubernetes_and_compose_dollars():

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from moesize.gate.assemble import Draft
 from moesize.gate.document import Document, Node, Position
+from moesize.gate.expansion import GPU_COUNT
 from moesize.gate.facts import Fact, GpuChoice, Source
 from moesize.gate.gpus import integer
 from moesize.gate.launch import Container, find_launches
@@ -34,7 +35,11 @@ def read(document: Document, tree: Tree) -> Iterator[Draft]:  # noqa: ARG001  a 
     variables |= {"DSTACK_NODES_NUM": str(nodes.value if nodes else 1)}
     if count:
         total = count.value * (nodes.value if nodes else 1)
-        variables |= {"DSTACK_GPUS_NUM": str(total), "DSTACK_GPUS_PER_NODE": str(count.value)}
+        variables |= {
+            "DSTACK_GPUS_NUM": str(total),
+            "DSTACK_GPUS_PER_NODE": str(count.value),
+            GPU_COUNT: str(count.value),
+        }
     image = root.get("image")
     commands = root.get("commands")
     scripts: list[tuple[Word, ...]] = [

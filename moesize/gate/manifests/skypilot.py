@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from moesize.gate.assemble import Draft
 from moesize.gate.document import Document, Node
+from moesize.gate.expansion import GPU_COUNT
 from moesize.gate.facts import Fact, GpuChoice, Source
 from moesize.gate.gpus import gpus_with_count, integer, named_gpu
 from moesize.gate.launch import Container, find_launches
@@ -38,7 +39,7 @@ def _read(root: Node, run: Node, found: list[GpuChoice], count: int) -> Iterator
     nodes = integer(root.get("num_nodes"))
     variables: dict[str, str | None] = {"SKYPILOT_NUM_NODES": str(nodes.value if nodes else 1)}
     if count:
-        variables["SKYPILOT_NUM_GPUS_PER_NODE"] = str(count)
+        variables |= dict.fromkeys(("SKYPILOT_NUM_GPUS_PER_NODE", GPU_COUNT), str(count))
     places = {}
     for key in ("envs", "secrets"):
         envs = root.get(key)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from moesize.gate.assemble import Draft
 from moesize.gate.document import Document, Node
-from moesize.gate.facts import Source
+from moesize.gate.expansion import GPU_COUNT
+from moesize.gate.facts import Fact, Source
 from moesize.gate.gpus import gpus_with_count
 from moesize.gate.launch import Container, find_launches
 from moesize.gate.pods import environment
@@ -35,6 +36,9 @@ def read(document: Document, tree: Tree) -> Iterator[Draft]:
     variables, places = environment(
         Node({"env": root.get("environment_variables") or Node({}, root.file)}, root.file), tree, {}
     )
+    count = (choice.count or Fact(1, Source.DEFAULT, choice.name.where)) if choice else None
+    if count:
+        variables[GPU_COUNT] = str(count.value)
     found: list[tuple[str, Settings, Node]] = []
     command = root.get("docker_server", "start_command")
     image = root.get("base_image", "image")
@@ -61,9 +65,8 @@ def read(document: Document, tree: Tree) -> Iterator[Draft]:
             name=root.text_at("model_name") or "unnamed",
             where=where.position,
             engine=engine,
-            engine_source=Source.STATED,
             settings=settings,
             image=image,
             gpus=(choice,) if choice else (),
-            gpu_count=choice.count if choice else None,
+            gpu_count=count,
         )
