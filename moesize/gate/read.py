@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +10,7 @@ from moesize.errors import InputError, MoesizeError
 from moesize.gate.assemble import complete
 from moesize.gate.discover import discover, read_text, shown
 from moesize.gate.document import Chunk, Document, DocumentError, Position
-from moesize.gate.facts import Deployment, Problem, ReadResult
+from moesize.gate.facts import Deployment, Note, Problem, ReadResult
 from moesize.gate.manifests import read_document
 from moesize.gate.parsing import parse
 from moesize.gate.sources import chunks, documents
@@ -108,8 +109,8 @@ class _Reading:
 
     def _read(self, document: Document) -> Iterator[Deployment]:
         try:
-            for draft in read_document(document, self._tree):
-                yield complete(draft)
+            found = [complete(draft) for draft in read_document(document, self._tree)]
+            yield from _with_repeated_keys(found, document)
         except MoesizeError as error:
             self.problems.append(Problem("invalid", str(error), document.root.position))
 
@@ -121,6 +122,17 @@ class _Reading:
         return read_text(path)
 
 
+def _with_repeated_keys(found: list[Deployment], document: Document) -> list[Deployment]:
+    """Keys given twice in one mapping, noted at the deployment that begins last before them."""
+    for repeated in document.repeated_keys if found else ():
+        before = [i for i, d in enumerate(found) if d.where <= repeated.where]
+        nearest = max(before, key=lambda i: found[i].where) if before else 0
+        text = f"{repeated.key} is given twice, first on line {repeated.first_line}; the last one counts"
+        note = Note("repeated", repeated.key, text, repeated.where)
+        found[nearest] = replace(found[nearest], notes=(*found[nearest].notes, note))
+    return found
+
+
 def _items(document: Document) -> Iterator[Document]:
     """The objects of a `kind: List`; otherwise the document itself."""
     items = document.root.get("items")
@@ -128,7 +140,7 @@ def _items(document: Document) -> Iterator[Document]:
         yield document
         return
     for item in items.elements[:_MAX_ITEMS]:
-        yield Document(document.file, item, document.repeated_keys)
+        yield Document(document.file, item)
 
 
 def _problem(chunk: Chunk, error: DocumentError) -> Problem:
