@@ -16,6 +16,8 @@ from moesize.quant.scheme import QuantScheme
 from moesize.verdict import Judgement, Totals, judge, totals
 
 DEFAULT_CONTEXT_TOKENS = 8192
+#: Engines that cast float32 checkpoints when they load them.
+SIXTEEN_BIT_ENGINES = ("vllm", "sglang", "tensorrt-llm", "tgi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +89,20 @@ def choose_layout(*, gpus: int | None, tp: int | None, pp: int, dp: int, ep: boo
     return layout
 
 
-def choose_scheme(spec: ModelSpec, quant: str | None) -> QuantScheme:
-    """The quantisation asked for; by default what the name asked for, or what the checkpoint is stored in."""
+def choose_scheme(spec: ModelSpec, quant: str | None, engine: str = "vllm") -> QuantScheme:
+    """The quantisation asked for; by default what the name asked for, or what the checkpoint is stored in.
+
+    Serving engines load a float32 checkpoint in 16 bits unless they are told otherwise (`--dtype auto`).
+    """
     wanted = quant or spec.quant_hint
+    if wanted is None and spec.dtype == "float32" and not spec.quantization_config and engine in SIXTEEN_BIT_ENGINES:
+        wanted = "bf16"
     return resolve_quant(wanted, spec) if wanted else stored_scheme(spec)
 
 
 def choose_kv(spec: ModelSpec, scheme: QuantScheme, name: str, engine: str) -> KvFormat:
     """The KV cache format of a name; `auto` follows the checkpoint, then the model's dtype."""
-    found = kv_format(name, dtype=spec.dtype, checkpoint=scheme.kv_format, engine=engine)
+    found = kv_format(name, dtype=scheme.dtype, checkpoint=scheme.kv_format, engine=engine)
     sparse = any(cache.kind is CacheKind.INDEXER for cache in spec.caches)
     if sparse and engine == "vllm" and found.name.startswith("fp8"):
         return kv_format(

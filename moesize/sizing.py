@@ -127,7 +127,7 @@ def ask(
         raise InputError(f"a concurrency of {concurrency} cannot be; use at least 1")
     load_engine(engine)
     tokens, context_source = choose_context(spec, context)
-    scheme = choose_scheme(spec, quant)
+    scheme = choose_scheme(spec, quant, engine)
     return Question(
         spec=spec,
         scheme=scheme,

@@ -54,6 +54,10 @@ class EngineOptions:
     enforce_eager: bool = False
     cpu_offload_bytes: int = 0
     kv_cache_memory_bytes: int | None = None
+    redundant_experts: int = 0
+    n_gpu_layers: int | None = None
+    n_cpu_moe: int | None = None
+    flash_attention: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,8 @@ class EnginePlan(NamedTuple):
         max_num_seqs: Sequences of one step, likewise.
         log_lines: What the operator will see, predicted.
         notes: Sentences for the report.
+        host_bytes: Weights kept in host memory.
+        host_read_bytes_per_token: Of those, what one token needs.
     """
 
     version: str
@@ -120,6 +126,8 @@ class EnginePlan(NamedTuple):
     max_num_seqs: int | None = None
     log_lines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    host_bytes: int = 0
+    host_read_bytes_per_token: int = 0
 
 
 class Engine(Protocol):

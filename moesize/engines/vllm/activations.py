@@ -4,11 +4,11 @@ Source: vllm `v1/worker/gpu/model_runner.py` (profile_run) and `layers/fused_moe
 shapes reproduce the peaks its own runner shows on fake tensors (`validation/`), and the remainder is calibrated.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from moesize.engines.base import Term
+from moesize.engines.vllm.calibrated import Beyond
 from moesize.engines.vllm.constants import Rules
 from moesize.memory.layout import Layout, Stage
 from moesize.memory.sharding import RankTensor
@@ -35,6 +35,7 @@ def activation_terms(
     stage: Stage,
     step: Step,
     rules: Rules,
+    rest: Beyond,
     *,
     fused_mxfp4: bool,
 ) -> list[Term]:
@@ -47,18 +48,21 @@ def activation_terms(
     sampler = _sampler_bytes(spec, step, rules) if stage.last else (0, 0, 0)
     rows = (step.batched_tokens + step.seqs) * spec.hidden_size * width
     forward = forward_bytes(spec, held, step, width) + mla_prefill_bytes(spec, held, step, width)
-    low, peak, high = (max(s + rows if stage.last else 0, forward) + workspace for s in sampler)
-    rest = rules.entry("activation_remainder_gib")
+    with_workspace = workspace if rules.workspaces_stay else 0
+    heads = (s + rows + with_workspace if stage.last else 0 for s in sampler)
+    low, peak, high = (max(head, forward + workspace) for head in heads)
+    extra = rest.activation
+    formula = (
+        f"max(sampler {sampler[1] / GIB:.2f} + hidden rows {rows / GIB:.2f}, forward pass {forward / GIB:.2f}), MoE workspaces"
+        f" {workspace / GIB:.2f}, remainder {extra.n_bytes / GIB:.2f} GiB; {step.batched_tokens} tokens and {step.seqs}"
+        " sequences a step"
+    )
     terms = [
-        _spread(
-            "activations",
-            (low, peak, high),
-            rest,
-            f"max(sampler {sampler[1] / GIB:.2f} + hidden rows {rows / GIB:.2f}, forward pass {forward / GIB:.2f})"
-            f" + MoE workspaces {workspace / GIB:.2f} + remainder {rest['value']} GiB,"
-            f" {step.batched_tokens} tokens and {step.seqs} sequences a step",
+        Term(
+            "activations", "activation", peak + extra.n_bytes, low + extra.low_bytes, high + extra.high_bytes, "calibrated",
+            formula, rest.source,
         )
-    ]
+    ]  # fmt: skip
     kept = rules.entry("runner_persistent")
     n_kept = round(step.seqs * ((spec.vocab_size or 0) * kept["bytes_per_logit"] + kept["bytes_per_seq"]))
     if stage.last and n_kept:
@@ -67,20 +71,6 @@ def activation_terms(
             Term("sampler state", "activation", n_kept, n_kept, n_kept, "engine rule", formula, kept["source"])
         )
     return terms
-
-
-def _spread(name: str, peaks: tuple[int, int, int], rest: Mapping[str, Any], formula: str) -> Term:
-    low, peak, high = peaks
-    return Term(
-        name,
-        "activation",
-        peak + round(rest["value"] * GIB),
-        low + round(rest["low"] * GIB),
-        high + round(rest["high"] * GIB),
-        "calibrated",
-        formula,
-        rest["source"],
-    )
 
 
 def _sampler_bytes(spec: ModelSpec, step: Step, rules: Rules) -> tuple[int, int, int]:

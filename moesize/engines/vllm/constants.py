@@ -30,6 +30,8 @@ class Rules:
     gdn_alignment_tokens: int
     align_state_blocks: int
     moe_refines_tiles: bool
+    workspaces_stay: bool
+    latent_cache: bool
     default_block_tokens: int = 16
 
     def entry(self, name: str) -> dict[str, Any]:
@@ -71,10 +73,10 @@ def rules_for(version: str | None) -> Rules:
     """
     constants = read_yaml(_FILE)
     wanted = version or constants["default"]
-    key = _key(wanted)
-    if not _key(constants["oldest"]) <= key:
+    key = version_key(wanted)
+    if not version_key(constants["oldest"]) <= key:
         raise InputError(f"vLLM {wanted} is too old; versions from {constants['oldest']} are known")
-    if key[:2] > _key(constants["newest"])[:2]:
+    if key[:2] > version_key(constants["newest"])[:2]:
         raise InputError(f"vLLM {wanted} is not known yet; the newest known is {constants['newest']}")
     held = {name: _entry(entries, key)["value"] for name, entries in constants["rules"].items()}
     return Rules(
@@ -87,10 +89,15 @@ def rules_for(version: str | None) -> Rules:
 
 
 def _entry(entries: list[dict[str, Any]], key: tuple[int, ...]) -> dict[str, Any]:
-    return next(entry for entry in entries if _key(entry["since"]) <= key)
+    return next(entry for entry in entries if version_key(entry["since"]) <= key)
 
 
-def _key(version: str) -> tuple[int, ...]:
+def version_key(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version, to compare by; what follows them (`rc1`, `.dev134`) does not count.
+
+    Raises:
+        InputError: no number at its start.
+    """
     numbers = []
     for part in version.removeprefix("v").split("."):
         digits = part[: next((i for i, c in enumerate(part) if not c.isdigit()), len(part))]

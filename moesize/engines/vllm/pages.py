@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from moesize.engines.vllm.constants import Rules
-from moesize.memory.kv_cache import entry_bytes
+from moesize.memory.kv_cache import entry_bytes, rank_kv_heads
 from moesize.memory.layout import Layout, LayoutError
 from moesize.model.spec import Cache, CacheKind, ModelSpec, State
 from moesize.quant.kv import KvFormat
 from moesize.units import DTYPE_BYTES, ceil_div, round_up
+
+#: Head widths the attention kernels without MLA had.
+_PADDED_HEAD = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +48,20 @@ def pages_of(spec: ModelSpec, kv: KvFormat, layout: Layout, layers: range, rules
         LayoutError: KV heads that do not divide over the tensor-parallel ranks.
     """
     found = [(c, sum(i in layers for i in c.layers)) for c in spec.caches]
-    caches = [(cache, count) for cache, count in found if count]
+    caches = [(cache if rules.latent_cache else _unpacked(cache, spec), count) for cache, count in found if count]
     block = rules.block_tokens(spec, kv)
     tokens = [_token_page(c, n, kv, layout, block) for c, n in caches if c.kind is not CacheKind.STATE]
     states = [_state_page(c, n, spec, layout, rules) for c, n in caches if c.kind is CacheKind.STATE]
     return _align_with_states(tokens, states, [c for c, _ in caches], rules) if states else tuple(tokens)
 
 
-def rank_kv_heads(cache: Cache, tp: int) -> int:
-    """KV heads of one rank: at least one, copied when there are more ranks than heads.
-
-    Raises:
-        LayoutError: neither divides the other.
-    """
-    if cache.replicated:
-        return cache.num_kv_heads
-    heads = cache.num_kv_heads
-    if heads % tp == 0:
-        return heads // tp
-    if tp % heads == 0:
-        return 1
-    raise LayoutError(f"{heads} KV heads do not divide over {tp} GPUs")
+def _unpacked(cache: Cache, spec: ModelSpec) -> Cache:
+    """A latent cache as vLLM kept it before it knew MLA: whole keys and values, heads padded to a kernel's width."""
+    if cache.kind is not CacheKind.LATENT:
+        return cache
+    heads = max(a.num_heads for a in spec.attentions)
+    width = round_up(max(a.qk_head_dim for a in spec.attentions), _PADDED_HEAD)
+    return replace(cache, kind=CacheKind.FULL, num_kv_heads=heads, key_dim=width, value_dim=width)
 
 
 def _token_page(cache: Cache, count: int, kv: KvFormat, layout: Layout, block: int) -> Page:

@@ -32,6 +32,10 @@ class PoolPlan:
         """Blocks `available_bytes` holds."""
         return max(0, available_bytes) // self.block_bytes
 
+    def slots(self, blocks: int) -> int:
+        """Tokens `blocks` blocks have room for when every group takes the same share of them."""
+        return blocks // len(self.groups) * min(group.page.block_tokens for group in self.groups)
+
     def blocks_per_sequence(self, context_tokens: int, in_flight_tokens: int) -> int:
         """Blocks one sequence of `context_tokens` may come to hold, over all groups."""
         return sum(_group_blocks(group.page, context_tokens, in_flight_tokens) for group in self.groups)

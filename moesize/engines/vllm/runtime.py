@@ -5,6 +5,7 @@ from typing import Any
 
 from moesize.engines.base import Request, Term
 from moesize.engines.vllm.activations import Step
+from moesize.engines.vllm.calibrated import Beyond, graphs
 from moesize.engines.vllm.constants import Rules
 from moesize.errors import InputError
 from moesize.units import GIB, gib
@@ -37,35 +38,48 @@ def _applies(entry: Mapping[str, Any], request: Request) -> bool:
     return gib(gpu.memory_bytes) >= entry["at_least_gib"] and not named
 
 
-def runtime_terms(request: Request, rules: Rules) -> list[Term]:
+def runtime_terms(request: Request, rules: Rules, step: Step, rest: Beyond) -> list[Term]:
     """Memory outside torch, and CUDA graphs where the version counts them before sizing the pool."""
-    entry = rules.entry("non_torch_gib")
-    layout = request.layout
-    kind = "tensor_parallel" if layout.tp > 1 else "pipeline_parallel" if layout.pp > 1 else "alone"
-    terms = [_calibrated("outside torch", entry[kind], entry, f"libraries and communication, {kind.replace('_', ' ')}")]
+    figure = rest.non_torch
+    formula = f"libraries, communication and kernels' scratch: {_range(figure.n_bytes, figure.low_bytes, figure.high_bytes)}"
+    terms = [
+        Term(
+            "outside torch", "runtime", figure.n_bytes, figure.low_bytes, figure.high_bytes, "calibrated",
+            f"{formula} ({rest.fit})", rest.source,
+        )
+    ]  # fmt: skip
     if rules.graphs_in_budget and not request.options.enforce_eager:
-        terms.append(_graphs(request, rules, in_budget=True))
+        terms.append(_graphs(request, rules, step, in_budget=True))
     return terms
 
 
-def outside_terms(request: Request, rules: Rules) -> list[Term]:
+def outside_terms(request: Request, rules: Rules, step: Step) -> list[Term]:
     """What lies in the part of the card vLLM does not budget."""
     entry = rules.entry("cuda_context_gib")
-    terms = [_calibrated("CUDA context", entry, entry, "context and modules of one process", in_budget=False)]
+    value, low, high = (round(entry[key] * GIB) for key in ("value", "low", "high"))
+    formula = f"context and modules of one process: {_range(value, low, high)} ({entry['fit']})"
+    terms = [Term("CUDA context", "runtime", value, low, high, "calibrated", formula, entry["source"], in_budget=False)]
     if not rules.graphs_in_budget and not request.options.enforce_eager:
-        terms.append(_graphs(request, rules, in_budget=False))
+        terms.append(_graphs(request, rules, step, in_budget=False))
     return terms
 
 
-def _graphs(request: Request, rules: Rules, *, in_budget: bool) -> Term:
-    entry = rules.entry("cuda_graphs_gib")
-    kind = "moe" if request.spec.experts.routed else "dense"
-    return _calibrated("CUDA graphs", entry[kind], entry, f"captured batches of a {kind} model", in_budget=in_budget)
+def captured_sizes(seqs: int, largest: int) -> int:
+    """How many batch sizes graphs are captured for: 1, 2, 4, multiples of 8 below 256 and of 16 from there."""
+    top = min(2 * seqs, largest)
+    return sum(1 for n in (1, 2, 4) if n <= top) + min(top, 255) // 8 + max(0, (top - 256) // 16 + 1)
 
 
-def _calibrated(
-    name: str, figure: Mapping[str, Any], entry: Mapping[str, Any], formula: str, *, in_budget: bool = True
-) -> Term:
-    value, low, high = (round(figure[key] * GIB) for key in ("value", "low", "high"))
-    text = f"{formula}: {figure['value']} GiB, seen {figure['low']}…{figure['high']} ({entry['fit']})"
-    return Term(name, "runtime", value, low, high, "calibrated", text, entry["source"], in_budget)
+def _graphs(request: Request, rules: Rules, step: Step, *, in_budget: bool) -> Term:
+    sizes = captured_sizes(step.seqs, rules.entry("capture")["largest"])
+    figure, entry = graphs(request.gpu, request.layout, moe=bool(request.spec.experts.routed), sizes=sizes)
+    formula = (
+        f"{sizes} captured batch sizes: {_range(figure.n_bytes, figure.low_bytes, figure.high_bytes)}"
+        f" ({entry['rows']} rows, class {entry['gpu']}, {entry['layout']}, {entry['model']})"
+    )
+    n_bytes, low, high = figure.n_bytes, figure.low_bytes, figure.high_bytes
+    return Term("CUDA graphs", "runtime", n_bytes, low, high, "calibrated", formula, entry["source"], in_budget)
+
+
+def _range(value: int, low: int, high: int) -> str:
+    return f"{gib(value):.2f} GiB, seen {gib(low):.2f}…{gib(high):.2f}"

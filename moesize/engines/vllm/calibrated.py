@@ -1,0 +1,130 @@
+"""The terms nothing derives: what the process takes outside torch, kernels' scratch, CUDA graphs. From `calibrated.yaml`.
+
+The file is written by `python -m validation.calibrate` from measured rows: one entry per version era, class of card and
+layout, with the median of what was left beside the derived terms and the range seen.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from moesize.data import read_yaml
+from moesize.engines.vllm.constants import version_key
+from moesize.hardware.gpu import GpuSpec
+from moesize.memory.layout import Layout
+from moesize.units import GIB
+
+_FILE = Path(__file__).with_name("calibrated.yaml")
+#: Major compute capabilities of Hopper and data-centre Blackwell.
+_HOPPER = (9, 10)
+#: How much wider an interval is where nothing like it was measured.
+_UNMEASURED = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Bytes and the interval they have been seen in."""
+
+    n_bytes: int
+    low_bytes: int
+    high_bytes: int
+
+    def wider(self, factor: float) -> "Figure":
+        """The same value with an interval `factor` times as wide, not below 0."""
+        low = min(self.n_bytes, max(0, round(self.n_bytes - factor * (self.n_bytes - self.low_bytes))))
+        return Figure(self.n_bytes, low, round(self.n_bytes + factor * (self.high_bytes - self.n_bytes)))
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """What a rank takes beyond the derived terms: kernels' scratch in torch, and memory outside torch."""
+
+    activation: Figure
+    non_torch: Figure
+    fit: str
+    source: str
+    unmeasured: str
+
+
+def card_class(gpu: GpuSpec) -> str:
+    """`unified` memory, `amd`, `hopper` (and data-centre Blackwell), or `other`: where the same figures were seen."""
+    if gpu.unified:
+        return "unified"
+    if gpu.vendor.lower() == "amd":
+        return "amd"
+    capability = gpu.compute_capability
+    return "hopper" if capability is not None and capability[0] in _HOPPER else "other"
+
+
+def layout_kind(layout: Layout) -> str:
+    """What communicates: `tensor`, `pipeline`, or `alone`."""
+    return "tensor" if layout.tp > 1 else "pipeline" if layout.pp > 1 else "alone"
+
+
+def beyond(version: tuple[int, ...], gpu: GpuSpec, layout: Layout, *, vision: bool = False) -> Beyond:
+    """The measured group a question falls into, or the nearest one with a wider interval and a sentence that says so."""
+    wanted = (card_class(gpu), layout_kind(layout))
+    entries = _document()["beyond"]
+    era = next(e["since"] for e in entries if version_key(e["since"]) <= version)
+    found = min(entries, key=lambda e: _distance(e, era, wanted))
+    exact = _distance(found, era, wanted)[0] == 0
+    newest = _document()["newest_measured"]
+    why = ""
+    if not exact:
+        why = (
+            f"no public measurement of vLLM from {era} on with a card of class {wanted[0]}, layout {wanted[1]}; figures of"
+            f" {found['gpu']}, {found['layout']} from {found['since']} on stand in, with a wider interval"
+        )
+    elif version[:2] > version_key(newest)[:2]:
+        why = f"no public measurement above vLLM {newest}; its figures stand in, with a wider interval"
+    factor = _UNMEASURED if why else 1.0
+    activation = _figure(found["activation_gib"]).wider(factor)
+    seen = next((e for e in _document()["vision"] if e["since"] == era), None) if vision else None
+    if seen:
+        low, high = round(seen["low"] * GIB), round(seen["high"] * GIB)
+        activation = Figure(activation.n_bytes, activation.n_bytes + low, activation.n_bytes + high)
+        why = why or "the image encoder's part of the profile run was seen anywhere between these bounds in this version"
+    return Beyond(
+        activation,
+        _figure(found["non_torch_gib"]).wider(factor),
+        f"{found['rows']} rows, {found['models']} models",
+        found["source"],
+        why,
+    )
+
+
+def graphs(gpu: GpuSpec, layout: Layout, *, moe: bool, sizes: int) -> tuple[Figure, dict[str, Any]]:
+    """CUDA graphs for `sizes` captured batch sizes, and the entry the figure comes from."""
+    kind = "tensor" if layout.tp > 1 else "alone"
+    model = "moe" if moe else "dense"
+    entries = [e for e in _document()["graphs"] if e["layout"] == kind]
+    found = min(entries, key=lambda e: (e["model"] != model, e["gpu"] != card_class(gpu), e["gpu"] != "other"))
+    whole = _figure(found["gib"])
+    # Sizes share one memory pool, so the whole grows more slowly than their number; buffers for communication do not.
+    share = size_share(sizes / found["sizes"], kind)
+    return Figure(round(whole.n_bytes * share), round(whole.low_bytes * share), whole.high_bytes), found
+
+
+def size_share(fraction: float, kind: str) -> float:
+    """What a fraction of the captured sizes takes of the memory of all."""
+    return 1.0 if kind == "tensor" else fraction**0.5
+
+
+def _distance(entry: dict[str, Any], era: str, wanted: tuple[str, str]) -> tuple[int, bool, bool, int]:
+    """Same layout first, then the same class of card, then the same era or the nearest."""
+    eras = list(dict.fromkeys(e["since"] for e in _document()["beyond"]))
+    apart = abs(eras.index(entry["since"]) - eras.index(era))
+    off = (entry["layout"] != wanted[1], entry["gpu"] != wanted[0])
+    # Unified memory is shared with the rest of the machine: no other card stands in for it.
+    far = 3 if "unified" in (entry["gpu"], wanted[0]) else 1
+    return (off[0] + far * off[1] + apart, *off, apart)
+
+
+def _figure(gib: dict[str, float]) -> Figure:
+    return Figure(*(round(gib[key] * GIB) for key in ("value", "low", "high")))
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return read_yaml(_FILE)

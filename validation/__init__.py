@@ -1,0 +1,1 @@
+"""Public measurements and exact references, and how far moesize's predictions are from them."""

@@ -1,0 +1,223 @@
+"""Fits what vLLM takes beyond the derived terms from measured rows, and writes the engine's `calibrated.yaml`.
+
+A row falls into a group by version era, class of card and layout. Of every group: the median of what was left beside the
+derived terms, and the range seen. `python -m validation.calibrate` rewrites the file; a test asserts that it is up to date.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from moesize.engines.vllm import calibrated
+from moesize.engines.vllm.constants import rules_for, version_key
+from moesize.engines.vllm.runtime import captured_sizes
+from moesize.model.spec import Role
+from moesize.units import GIB
+from validation.rows import VLLM_FILES, Row, card_of, evaluation, load_rows, model_of
+
+#: First versions of the eras: V0, V1, NCCL before the snapshot, the sort-free sampler.
+ERAS = ("0.17", "0.11", "0.8", "0")
+NEWEST_MEASURED = "0.26"
+#: What a group of one row is given on either side, GiB.
+_LONE_SPREAD = 0.4
+_MARGIN = 0.05
+_TARGET = Path(calibrated.__file__).with_name("calibrated.yaml")
+_CAMPAIGN = "https://github.com/llm-d-incubation/llm-d-planner/pull/205"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one row took beyond the derived terms, GiB; None where the row does not print it apart."""
+
+    row: Row
+    group: tuple[str, str, str]
+    activation: float | None
+    non_torch: float | None
+    beside: float | None
+
+
+def era_of(version: str) -> str:
+    """The era a version belongs to."""
+    return next(era for era in ERAS if version_key(era) <= version_key(version))
+
+
+def samples(rows: Iterable[Row]) -> list[Sample]:
+    """Of every row that says enough and is not weak."""
+    found = []
+    for row in rows:
+        usable = row.complete and not row.weak and model_of(row.asked["model"])
+        if usable and row.observed.get("kv_gib", 0) > 0 and "pool" not in row.asked.get("not_scored", {}):
+            if era_of(row.version or "") != ERAS[0] and _sees(row):
+                continue  # vision towers of older versions have an entry of their own
+            found.append(sample(row))
+    return found
+
+
+def _sees(row: Row) -> bool:
+    spec = model_of(row.asked["model"])
+    return spec is not None and any(t.role is Role.VISION and t.loaded for t in spec.tensors)
+
+
+def sample(row: Row) -> Sample:
+    """What a row took beyond weights, pool, printed graphs and the derived activations."""
+    plan = evaluation(row).plan
+    rules = rules_for(row.version)
+    card = card_of(row)
+    layout_kind = "tensor" if row.asked.get("tp", 1) > 1 else "pipeline" if row.asked.get("pp", 1) > 1 else "alone"
+    derived = derived_activation_gib(row)
+    seen = row.observed
+    graphs = 0.0
+    if rules.graphs_in_budget and not row.asked.get("enforce_eager"):
+        predicted = sum(t.n_bytes for t in plan.terms if t.term == "CUDA graphs" and t.in_budget) / GIB
+        graphs = seen.get("graph_estimate_gib", predicted)
+    beside = None
+    if layout_kind != "pipeline":  # the printed pool is that of the first stage, the plan that of the tightest
+        budget = (plan.gpu_memory_utilization or 0.0) * card.memory_bytes / GIB
+        weights = sum(t.n_bytes for t in plan.terms if t.category == "weights") / GIB
+        beside = budget - seen["kv_gib"] - seen.get("weights_gib", weights) - derived - graphs
+    activation = seen["activation_gib"] - derived if "activation_gib" in seen and layout_kind != "pipeline" else None
+    group = (era_of(row.version or ""), calibrated.card_class(card), layout_kind)
+    return Sample(row, group, activation, seen.get("non_torch_gib"), beside)
+
+
+def derived_activation_gib(row: Row) -> float:
+    """The activation terms of a row without their calibrated remainder."""
+    result = evaluation(row)
+    plan = result.plan
+    spent = sum(t.n_bytes for t in plan.terms if t.category == "activation")
+    extra = _beyond(row).activation.n_bytes
+    return (spent - extra) / GIB
+
+
+def _beyond(row: Row) -> calibrated.Beyond:
+    from validation.rows import question  # noqa: PLC0415
+
+    asked = question(row)
+    return calibrated.beyond(rules_for(row.version).key, asked.gpu, asked.layout)
+
+
+def fit(found: Iterable[Sample]) -> dict[tuple[str, str, str], dict[str, dict[str, float]]]:
+    """Per group: remainder of the activations, and memory outside torch; value, low, high in GiB."""
+    groups: dict[tuple[str, str, str], list[Sample]] = {}
+    for one in found:
+        groups.setdefault(one.group, []).append(one)
+    return {group: _fit_group(members) for group, members in sorted(groups.items(), key=_order)}
+
+
+def _order(item: tuple[tuple[str, str, str], list[Sample]]) -> tuple[int, str, str]:
+    (era, card, layout), _ = item
+    return ERAS.index(era), card, layout
+
+
+def fit_vision(rows: Iterable[Row]) -> list[dict[str, object]]:
+    """What vision models of the older eras took beyond the same terms: too far apart for a figure, so only bounds."""
+    bounds: dict[str, list[float]] = {}
+    for row in rows:
+        seen = row.observed
+        if not row.complete or row.weak or not _sees(row) or "kv_gib" not in seen or seen["kv_gib"] <= 0:
+            continue
+        era = era_of(row.version or "")
+        if era == ERAS[0] or "weights_gib" not in seen:
+            continue
+        one = sample(row)
+        if one.beside is not None:
+            bounds.setdefault(era, []).append(one.beside - _beyond(row).non_torch.n_bytes / GIB)
+    return [
+        {"since": era, "low": round(min(found) - _MARGIN, 2), "high": round(max(found) + _MARGIN, 2), "rows": len(found)}
+        for era, found in bounds.items()
+    ]
+
+
+def _fit_group(members: list[Sample]) -> dict[str, dict[str, float]]:
+    remainders = [m.activation for m in members if m.activation is not None]
+    activation = _figure(remainders) if remainders else {"value": 0.0, "low": 0.0, "high": 0.0}
+    outside = [
+        m.non_torch if m.non_torch is not None else m.beside - activation["value"]
+        for m in members
+        if m.non_torch is not None or m.beside is not None
+    ]
+    return {"activation_gib": activation, "non_torch_gib": _figure(outside)}
+
+
+def _figure(values: list[float]) -> dict[str, float]:
+    """Median and range; memory taken is not negative, whatever a derived term overestimated."""
+    spread = _MARGIN if len(values) > 1 else _LONE_SPREAD
+    middle, low, high = median(values), min(values) - spread, max(values) + spread
+    return {name: round(max(0.0, x), 3) for name, x in (("value", middle), ("low", low), ("high", high))}
+
+
+def fit_graphs(rows: Iterable[Row]) -> list[dict[str, object]]:
+    """CUDA graphs per class of card, layout and kind of model, scaled to 51 captured sizes; printed estimates and actuals."""
+    groups: dict[tuple[str, str, str], list[tuple[float, float, Row]]] = {}
+    for row in rows:
+        seen = row.observed
+        printed = seen.get("graph_estimate_gib", seen.get("graphs_gib"))
+        spec = model_of(row.asked["model"])
+        if printed is None or printed <= 0 or not row.complete or spec is None:
+            continue
+        plan = evaluation(row).plan
+        sizes = captured_sizes(plan.max_num_seqs or 256, 512)
+        kind = "tensor" if row.asked.get("tp", 1) > 1 else "alone"
+        key = (calibrated.card_class(card_of(row)), kind, "moe" if spec.experts.routed else "dense")
+        share = calibrated.size_share(sizes / 51, kind)
+        groups.setdefault(key, []).append((printed / share, max(printed, seen.get("graphs_gib", 0.0)), row))
+    return [
+        {
+            "gpu": gpu, "layout": kind, "model": model, "sizes": 51,
+            "gib": {
+                "value": round(median(scaled for scaled, _, _ in members), 2),
+                "low": round(min(scaled for scaled, _, _ in members) / 2, 2),
+                "high": round(_upper([max(scaled, printed) for scaled, printed, _ in members]) + _MARGIN, 2),
+            },
+            "rows": len(members), "source": members[0][2].source,
+        }
+        for (gpu, kind, model), members in sorted(groups.items())
+    ]  # fmt: skip
+
+
+def _upper(values: list[float]) -> float:
+    """The largest, or of ten and more the 95th percentile."""
+    ordered = sorted(values)
+    return ordered[-1] if len(ordered) < 10 else ordered[int(0.95 * (len(ordered) - 1))]
+
+
+def document() -> str:
+    """The YAML text of `calibrated.yaml`."""
+    rows = load_rows(*VLLM_FILES)
+    found = samples(rows)
+    fitted = fit(found)
+    lines = [
+        "# Written by `python -m validation.calibrate`; do not edit. Per group: median and range (GiB) of what rows took beyond",
+        "# the derived terms; a lone row is given 0.4 GiB on either side. Rows: validation/data/vllm_*.yaml.",
+        f'newest_measured: "{NEWEST_MEASURED}"',
+        "beyond:",
+    ]
+    for (era, gpu, layout), figures in fitted.items():
+        members = [m for m in found if m.group == (era, gpu, layout)]
+        models = len({m.row.asked["model"] for m in members})
+        source = next((m.row.source for m in members if m.row.source == _CAMPAIGN), members[0].row.source)
+        lines.append(
+            f'  - {{since: "{era}", gpu: {gpu}, layout: {layout}, rows: {len(members)}, models: {models},\n'
+            f"     activation_gib: {_flow(figures['activation_gib'])}, non_torch_gib: {_flow(figures['non_torch_gib'])},\n"
+            f'     source: "{source}"}}'
+        )
+    lines.append("vision:")
+    lines += [f"  - {_flow(entry)}" for entry in fit_vision(rows)]
+    lines.append("graphs:")
+    for entry in fit_graphs(rows):
+        lines.append(
+            f"  - {{gpu: {entry['gpu']}, layout: {entry['layout']}, model: {entry['model']}, sizes: 51,"
+            f" gib: {_flow(entry['gib'])}, rows: {entry['rows']},\n     source: \"{entry['source']}\"}}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _flow(figure: object) -> str:
+    assert isinstance(figure, dict)  # noqa: S101  built above
+    return "{" + ", ".join(f'{key}: "{v}"' if key == "since" else f"{key}: {v}" for key, v in figure.items()) + "}"
+
+
+if __name__ == "__main__":
+    _TARGET.write_text(document(), encoding="utf-8")
+    print(f"wrote {_TARGET}")

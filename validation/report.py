@@ -1,0 +1,80 @@
+"""`docs/accuracy.md` out of scores."""
+
+from validation import measured
+from validation.rows import VLLM_FILES, load_rows
+from validation.scores import Scores, Summary
+
+_HEAD = """# How far off the predictions are
+
+Written by `python -m validation`; do not edit. Every figure is a prediction of the public functions against what a server
+printed; errors are shares of the printed figure, signed where a sign is shown (+ = predicted more).
+
+"""
+
+
+def markdown(scores: Scores) -> str:
+    """The whole page."""
+    parts = [_HEAD, "## vLLM, measured rows\n\n", _terms(scores), "\n", _verdicts(scores), "\n", _exact(scores), "\n"]
+    parts += [_worst(scores), "\n", _left_out()]
+    return "".join(parts)
+
+
+def _terms(scores: Scores) -> str:
+    rows = ["| term | rows | models | median | 90 % below | worst | bias |\n", "|---|---:|---:|---:|---:|---:|---:|\n"]
+    rows += [_line(summary) for summary in scores.summaries]
+    notes = (
+        "\n`KV tokens from the printed GiB` is computed from the pool a row printed, within the rounding of its two decimals;"
+        " `bias` is the signed median. Pipeline rows print the first stage's pool and the tightest stage's tokens: they are"
+        " scored by tokens.\n"
+    )
+    return "".join(rows) + notes
+
+
+def _line(s: Summary) -> str:
+    return (
+        f"| {s.term} | {s.count} | {s.models} | {s.median:.2%} | {s.p90:.2%} | {s.worst:+.2%} ({s.worst_row}) |"
+        f" {s.bias:+.2%} |\n"
+    )
+
+
+def _verdicts(scores: Scores) -> str:
+    columns = (*measured.GOOD, *measured.BAD)
+    text = f"## Verdicts\n\n| predicted \\ observed | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}\n"
+    for verdict in ("fits", "tight", "oom"):
+        text += f"| {verdict} | " + " | ".join(str(scores.confusion[verdict, c]) for c in columns) + " |\n"
+    return text
+
+
+def _exact(scores: Scores) -> str:
+    text = (
+        "## vLLM's own plans\n\nReferences: vLLM 0.33.0's own classes run on fake tensors for an H100, 2026-11-21"
+        " (`validation/exact.py`).\n\n| what | references | equal | explained | open |\n|---|---:|---:|---:|---:|\n"
+    )
+    for what, (count, equal, explained) in scores.exact.items():
+        text += f"| {what} | {count} | {equal} | {explained} | {count - equal - explained} |\n"
+    return text
+
+
+def _worst(scores: Scores) -> str:
+    """Rows that are off by more than the targets, one by one."""
+    limits = {"weights": 0.01, "KV pool, other rows": 0.03, "KV pool, H100 0.19": 0.01, "activation peak": 0.05}
+    text = "## Rows beyond 1 % (weights), 3 % (pool), 5 % (activations)\n\n| term | row | predicted | observed | error |\n|---|---|---:|---:|---:|\n"
+    for error in scores.errors:
+        if abs(error.relative) > limits.get(error.term, 1e9):
+            text += (
+                f"| {error.term} | [{error.row.id}]({error.row.source}) | {error.predicted:.2f} | {error.observed:.2f} |"
+                f" {error.relative:+.1%} |\n"
+            )
+    return text
+
+
+def _left_out() -> str:
+    text = "## Shown and not scored\n\n| row | why |\n|---|---|\n"
+    for row in load_rows(*VLLM_FILES):
+        if row.weak:
+            text += f"| [{row.id}]({row.source}) | {row.weak} |\n"
+        for term, why in row.asked.get("not_scored", {}).items():
+            text += f"| [{row.id}]({row.source}) | {term}: {why} |\n"
+    for row, why in measured.unanswered():
+        text += f"| [{row.id}]({row.source}) | {why} |\n"
+    return text

@@ -1,0 +1,120 @@
+"""Errors summed up: count, median, 90th percentile and worst, and the thresholds they are held to."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from moesize.data import read_yaml
+from validation import exact, measured
+from validation.measured import Error, Verdict
+
+_THRESHOLDS = Path(__file__).with_name("thresholds.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Of the relative errors of one term, absolute but for `worst` and `bias` (the signed median)."""
+
+    term: str
+    count: int
+    models: int
+    median: float
+    p90: float
+    p95: float
+    worst: float
+    worst_row: str
+    bias: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Everything the report shows."""
+
+    summaries: tuple[Summary, ...]
+    verdicts: tuple[Verdict, ...]
+    exact: dict[str, tuple[int, int, int]]
+    errors: tuple[Error, ...]
+
+    @property
+    def confusion(self) -> Counter[tuple[str, str]]:
+        """(predicted, observed) -> rows."""
+        return Counter((v.predicted, v.observed) for v in self.verdicts)
+
+
+def score() -> Scores:
+    """Run everything."""
+    rows = list(measured.scored_rows())
+    found = [*measured.errors(rows), *measured.leave_one_model_out()]
+    every_pool = [e for e in found if e.term in ("KV pool, H100 0.19", "KV pool, other rows")]
+    groups: dict[str, list[Error]] = {}
+    for error in found:
+        groups.setdefault(error.term, []).append(error)
+    groups["KV pool, every row"] = every_pool
+    return Scores(
+        tuple(summarise(term, members) for term, members in sorted(groups.items())),
+        tuple(measured.verdicts(rows)),
+        {
+            "cache plans (blocks, tokens, concurrency, bytes of a request, estimated lengths)": _tally(exact.kv_plans()),
+            "weights of a rank after loading": _tally(exact.loaded_weights()),
+        },
+        tuple(found),
+    )
+
+
+def summarise(term: str, found: list[Error]) -> Summary:
+    """One line of the table."""
+    sizes = sorted(abs(e.relative) for e in found)
+    worst = max(found, key=lambda e: abs(e.relative))
+    return Summary(
+        term,
+        len(found),
+        len({e.row.asked["model"] for e in found}),
+        median(sizes),
+        sizes[_rank(len(sizes), 0.90)],
+        sizes[_rank(len(sizes), 0.95)],
+        worst.relative,
+        worst.row.id,
+        median(e.relative for e in found),
+    )
+
+
+def _rank(count: int, share: float) -> int:
+    return min(count - 1, int(share * count))
+
+
+def _tally(references: Iterable[exact.Exact]) -> tuple[int, int, int]:
+    """References, of those equal, of the rest explained."""
+    every = list(references)
+    equal = sum(one.equal for one in every)
+    return len(every), equal, sum(bool(one.explained) and not one.equal for one in every)
+
+
+def misses(scores: Scores) -> list[str]:
+    """The thresholds that do not hold, each as a sentence."""
+    limits = read_yaml(_THRESHOLDS)
+    found = []
+    by_term = {s.term: s for s in scores.summaries}
+    for term, limit in limits["terms"].items():
+        summary = by_term.get(term)
+        if summary is None:
+            found.append(f"{term}: no rows")
+            continue
+        for key, most in limit.items():
+            value = abs(getattr(summary, key))
+            if value > most:
+                found.append(f"{term}: {key} is {value:.2%}, allowed {most:.2%} (worst row {summary.worst_row})")
+    for what, (count, equal, explained) in scores.exact.items():
+        if equal + explained != count:
+            found.append(f"{what}: {count - equal - explained} of {count} references neither equal nor explained")
+    found += [
+        f"{v.row.id}: predicted to fit, observed {v.observed}"
+        for v in scores.verdicts
+        if v.predicted == "fits" and v.observed in measured.BAD
+    ]
+    good = [v for v in scores.verdicts if v.observed in measured.GOOD]
+    kept = sum(v.predicted != "oom" for v in good) / len(good)
+    if kept < limits["successes_not_called_oom"]:
+        found.append(f"only {kept:.1%} of recorded successes are not called oom")
+    return found
