@@ -42,7 +42,7 @@ def test_exit_status_is_the_verdict(words: list[str], status: int) -> None:
         (["mixtral-8x7b", "--gpu", "A10G", "--quant", "gptq-5bit"], ["gptq", "5-bit"]),
         (["mixtral-8x7b", "--gpu", "A10G", "--context", "0"], ["context of 0"]),
         (["mixtral-8x7b", "--gpu", "A10G", "--context", "99999"], ["99,999", "32,768"]),
-        (["mixtral-8x7b", "--gpu", "A10G", "--tp", "3"], ["do not divide over 3"]),
+        (["mixtral-8x7b", "--gpu", "A10G", "--tp", "3"], ["32", "divisible", "(3)"]),
         (["mixtral-8x7b", "--gpu", "A10G", "--gpus", "1", "--tp", "2"], ["uses 2 GPUs, but 1"]),
         (["mixtral-8x7b", "--gpu", "A10G", "--gpus", "0"], ["0 GPUs"]),
         (["mixtral-8x7b", "--gpu", "A10G", "--concurrency", "-1"], ["concurrency of -1"]),

@@ -28,7 +28,7 @@ def build(config: Fields) -> ModelSpec:
     head_dim = QWEN3_HEAD_DIM if family == "qwen3" else blocks.head_dim_of(config, hidden, heads)
     head_dim = config.count("head_dim", default=head_dim)
     windows = windows_of(config, family, len(layers))
-    headless = config.has("architectures") and config.texts("architectures")[0].endswith("Model")
+    headless = any(name.endswith("Model") for name in config.texts("architectures", default=())[:1])
     tensors = _tensors(config, family, layers, heads=heads, kv_heads=kv_heads, head_dim=head_dim)
     return blocks.assemble(
         config,
