@@ -15,9 +15,8 @@ def checkpoint_bytes(spec: ModelSpec, scheme: QuantScheme) -> int:
     """
     if spec.counts:
         return round(spec.counts.total * typical_bits(scheme) / 8)
-    stored: int | None = getattr(spec, "stored_bytes", None)
-    if stored is not None and scheme.from_checkpoint:
-        return stored
+    if spec.stored_bytes is not None and scheme.from_checkpoint:
+        return spec.stored_bytes
     return sum(scheme.tensor_bytes(tensor) for tensor in spec.tensors)
 
 
