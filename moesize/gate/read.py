@@ -125,7 +125,7 @@ class _Reading:
 def _with_repeated_keys(found: list[Deployment], document: Document) -> list[Deployment]:
     """Keys given twice in one mapping, noted at the deployment that begins last before them."""
     for repeated in document.repeated_keys if found else ():
-        before = [i for i, d in enumerate(found) if d.where <= repeated.where]
+        before = [i for i, d in enumerate(found) if d.where.line <= repeated.where.line]
         nearest = max(before, key=lambda i: found[i].where) if before else 0
         text = f"{repeated.key} is given twice, first on line {repeated.first_line}; the last one counts"
         note = Note("repeated", repeated.key, text, repeated.where)
