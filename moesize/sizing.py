@@ -12,6 +12,7 @@ from moesize.hardware import catalogue
 from moesize.hardware.gpu import GpuSpec, load_gpu
 from moesize.model.loader import load_model
 from moesize.model.spec import ModelSpec
+from moesize.quant.kv import check_kv
 from moesize.quant.sizes import bits_per_weight, checkpoint_bytes
 from moesize.question import (
     Evaluation,
@@ -125,7 +126,7 @@ def ask(
     """
     if concurrency < 1:
         raise InputError(f"a concurrency of {concurrency} cannot be; use at least 1")
-    load_engine(engine)
+    engine = load_engine(engine).name
     tokens, context_source = choose_context(spec, context)
     scheme = choose_scheme(spec, quant, engine)
     return Question(
@@ -133,7 +134,7 @@ def ask(
         scheme=scheme,
         kv=choose_kv(spec, scheme, kv_dtype, engine),
         gpu=gpu,
-        layout=choose_layout(gpus=gpus, tp=tp, pp=pp, dp=dp, ep=ep, spec=spec),
+        layout=choose_layout(gpus=gpus, tp=tp, pp=pp, dp=dp, ep=ep, spec=spec, engine=engine),
         workload=Workload(tokens, concurrency),
         context_source=context_source,
         engine=engine,
@@ -183,8 +184,25 @@ def answer(question: Question) -> out.CheckResult:
         reasons=list(judgement.reasons),
         suggestions=advice,
         predicted_log=list(plan.log_lines),
-        notes=[*spec.notes, *question.scheme.notes, *plan.notes],
+        notes=[*spec.notes, *question.scheme.notes, *plan.notes, *hardware_notes(question)],
     )
+
+
+def hardware_notes(question: Question) -> list[str]:
+    """What the GPU's generation makes of the formats asked for: nothing where it computes in them."""
+    if question.gpu.compute_capability is None:
+        return []
+    from moesize.quant.hardware import Level, gpu_support  # noqa: PLC0415  cards without a capability need none of it
+
+    major, minor = question.gpu.compute_capability
+    capability = float(f"{major}.{minor}")
+    support = gpu_support(question.scheme, capability, engine=question.engine)
+    notes = [] if support.level is Level.NATIVE else [support.text]
+    try:
+        cache_note = check_kv(question.kv, capability=capability)
+    except InputError as error:
+        cache_note = str(error)
+    return [*notes, cache_note] if cache_note else notes
 
 
 def _advice(question: Question, evaluation: Evaluation) -> list[out.Suggestion]:
