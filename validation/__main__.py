@@ -1,4 +1,4 @@
-"""`python -m validation`: scores every measured row and writes docs/accuracy.md; `--check` holds the scores to thresholds."""
+"""`python -m validation`: scores every measured row, writes docs/accuracy.md; `--check` holds scores to thresholds."""
 
 import sys
 from pathlib import Path
@@ -31,7 +31,8 @@ def main(arguments: list[str]) -> int:
 
 def _print(scores: Scores) -> None:
     for s in scores.summaries:
-        print(f"{s.term:44} {s.count:4} rows  median {s.median:7.3%}  p90 {s.p90:7.3%}  worst {s.worst:+8.2%}  {s.worst_row}")
+        figures = f"median {s.median:7.3%}  p90 {s.p90:7.3%}  worst {s.worst:+8.2%}"
+        print(f"{s.term:44} {s.count:4} rows  {figures}  {s.worst_row}")
     for what, (count, equal, explained) in scores.exact.items():
         print(f"{what}: {equal} of {count} equal, {explained} explained")
     for (predicted, observed), count in sorted(scores.confusion.items()):

@@ -1,9 +1,11 @@
-"""Fits what vLLM takes beyond the derived terms from measured rows, and writes the engine's `calibrated.yaml`.
+"""Fits what vLLM takes beyond the derived terms from measured rows, and writes the engine's `calibrated.json`.
 
-A row falls into a group by version era, class of card and layout. Of every group: the median of what was left beside the
-derived terms, and the range seen. `python -m validation.calibrate` rewrites the file; a test asserts that it is up to date.
+A row falls into a group by version era, class of card and layout. Of every group: the median of what was left beside
+the derived terms, and the range seen. `python -m validation.calibrate` rewrites the file; a test asserts that it is up
+to date.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ NEWEST_MEASURED = "0.26"
 #: What a group of one row is given on either side, GiB.
 _LONE_SPREAD = 0.4
 _MARGIN = 0.05
-_TARGET = Path(calibrated.__file__).with_name("calibrated.yaml")
+_TARGET = Path(calibrated.__file__).with_name("calibrated.json")
 _CAMPAIGN = "https://github.com/llm-d-incubation/llm-d-planner/pull/205"
 
 
@@ -124,7 +126,12 @@ def fit_vision(rows: Iterable[Row]) -> list[dict[str, object]]:
         if one.beside is not None:
             bounds.setdefault(era, []).append(one.beside - _beyond(row).non_torch.n_bytes / GIB)
     return [
-        {"since": era, "low": round(min(found) - _MARGIN, 2), "high": round(max(found) + _MARGIN, 2), "rows": len(found)}
+        {
+            "since": era,
+            "low": round(min(found) - _MARGIN, 2),
+            "high": round(max(found) + _MARGIN, 2),
+            "rows": len(found),
+        }
         for era, found in bounds.items()
     ]
 
@@ -148,7 +155,7 @@ def _figure(values: list[float]) -> dict[str, float]:
 
 
 def fit_graphs(rows: Iterable[Row]) -> list[dict[str, object]]:
-    """CUDA graphs per class of card, layout and kind of model, scaled to 51 captured sizes; printed estimates and actuals."""
+    """CUDA graphs per class of card, layout and kind of model, scaled to 51 captured sizes; estimates and actuals."""
     groups: dict[tuple[str, str, str], list[tuple[float, float, Row]]] = {}
     for row in rows:
         seen = row.observed
@@ -183,39 +190,26 @@ def _upper(values: list[float]) -> float:
 
 
 def document() -> str:
-    """The YAML text of `calibrated.yaml`."""
+    """The JSON text of `calibrated.json`."""
     rows = load_rows(*VLLM_FILES)
     found = samples(rows)
-    fitted = fit(found)
-    lines = [
-        "# Written by `python -m validation.calibrate`; do not edit. Per group: median and range (GiB) of what rows took beyond",
-        "# the derived terms; a lone row is given 0.4 GiB on either side. Rows: validation/data/vllm_*.yaml.",
-        f'newest_measured: "{NEWEST_MEASURED}"',
-        "beyond:",
-    ]
-    for (era, gpu, layout), figures in fitted.items():
+    groups = []
+    for (era, gpu, layout), figures in fit(found).items():
         members = [m for m in found if m.group == (era, gpu, layout)]
-        models = len({m.row.asked["model"] for m in members})
         source = next((m.row.source for m in members if m.row.source == _CAMPAIGN), members[0].row.source)
-        lines.append(
-            f'  - {{since: "{era}", gpu: {gpu}, layout: {layout}, rows: {len(members)}, models: {models},\n'
-            f"     activation_gib: {_flow(figures['activation_gib'])}, non_torch_gib: {_flow(figures['non_torch_gib'])},\n"
-            f'     source: "{source}"}}'
-        )
-    lines.append("vision:")
-    lines += [f"  - {_flow(entry)}" for entry in fit_vision(rows)]
-    lines.append("graphs:")
-    for entry in fit_graphs(rows):
-        lines.append(
-            f"  - {{gpu: {entry['gpu']}, layout: {entry['layout']}, model: {entry['model']}, sizes: 51,"
-            f" gib: {_flow(entry['gib'])}, rows: {entry['rows']},\n     source: \"{entry['source']}\"}}"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _flow(figure: object) -> str:
-    assert isinstance(figure, dict)  # noqa: S101  built above
-    return "{" + ", ".join(f'{key}: "{v}"' if key == "since" else f"{key}: {v}" for key, v in figure.items()) + "}"
+        models = len({m.row.asked["model"] for m in members})
+        group = {"since": era, "gpu": gpu, "layout": layout, "rows": len(members), "models": models}
+        groups.append({**group, **figures, "source": source})
+    whole = {
+        "written_by": "python -m validation.calibrate",
+        "what": "GiB beyond the derived terms per group: median and range over validation/data/vllm_*.yaml; a lone row"
+        f" is given {_LONE_SPREAD} GiB on either side",
+        "newest_measured": NEWEST_MEASURED,
+        "beyond": groups,
+        "vision": fit_vision(rows),
+        "graphs": fit_graphs(rows),
+    }
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Exact references: what vLLM 0.33's own classes hold after loading, plan for their caches and peak at, on fake tensors.
+"""Exact references: what vLLM 0.33's own classes hold after loading, plan for caches and peak at, on fake tensors.
 
 Provenance of `vllm_weights.csv`, `vllm_kv_plans.csv` and `vllm_profile_run.csv`: vLLM 0.33.0's model, loader and cache
 planning code run on fake tensors for an H100 80GB (SM90), 2026-11-21; quantised variants of models without such a
@@ -22,18 +22,31 @@ from moesize.memory.layout import stages
 from moesize.memory.sharding import rank_tensors
 from moesize.question import Question
 from moesize.sizing import ask
-from validation.rows import DATA, model_of
+from validation import DATA
+from validation.rows import model_of
 
 VERSION = "0.33.0"
 #: Scalars of the run that belong to no layer: at most this many bytes a rank.
 STRAY_BYTES = 96
 #: (model, quant) -> why the reference is not what the product should say, and by how much it may differ.
 EXPLAINED = {
-    ("qwen3-30b-a3b", "gptq-4bit"): (18_628_608, "the reference's edited config.json quantises the routers too; checkpoints keep them in 16 bits"),
-    ("qwen3-next-80b-a3b", "fp8-block"): (4_716_320, "the reference's edited config.json quantises the 64-row in_proj_ba; the published FP8 checkpoint leaves it"),
-    ("mimo-v2-flash", "stored"): (402_554_976, "the published configuration leaves o_proj in 16 bits; the reference's copy has no such list"),
-    ("mixtral-8x7b", "nvfp4"): (6_304, "the reference is a compressed-tensors checkpoint, which keeps three more scalars per expert than ModelOpt's layout"),
-}  # fmt: skip
+    ("qwen3-30b-a3b", "gptq-4bit"): (
+        18_628_608,
+        "the reference's edited config.json quantises the routers too; checkpoints keep them in 16 bits",
+    ),
+    ("qwen3-next-80b-a3b", "fp8-block"): (
+        4_716_320,
+        "the reference's edited config.json quantises the 64-row in_proj_ba; the published FP8 checkpoint leaves it",
+    ),
+    ("mimo-v2-flash", "stored"): (
+        402_554_976,
+        "the published configuration leaves o_proj in 16 bits; the reference's copy has no such list",
+    ),
+    ("mixtral-8x7b", "nvfp4"): (
+        6_304,
+        "the reference is a compressed-tensors checkpoint, which keeps three more scalars per expert than ModelOpt's",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +138,7 @@ def loaded_weights() -> Iterator[Exact]:
 
 
 def profile_peaks() -> Iterator[Exact]:
-    """Runner buffers and the peak of the profile run with what it keeps (derived terms only); the reference is ±10–20 %."""
+    """Runner buffers and the peak of the profile run with what it keeps; the reference itself is good to 10–20 %."""
     from moesize.engines import load_engine  # noqa: PLC0415
 
     for row in _rows("vllm_profile_run.csv"):

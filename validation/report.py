@@ -6,8 +6,8 @@ from validation.scores import Scores, Summary
 
 _HEAD = """# How far off the predictions are
 
-Written by `python -m validation`; do not edit. Every figure is a prediction of the public functions against what a server
-printed; errors are shares of the printed figure, signed where a sign is shown (+ = predicted more).
+Written by `python -m validation`; do not edit. Every figure is a prediction of the public functions against what a
+server printed; errors are shares of the printed figure, signed where a sign is shown (+ = predicted more).
 
 """
 
@@ -23,9 +23,9 @@ def _terms(scores: Scores) -> str:
     rows = ["| term | rows | models | median | 90 % below | worst | bias |\n", "|---|---:|---:|---:|---:|---:|---:|\n"]
     rows += [_line(summary) for summary in scores.summaries]
     notes = (
-        "\n`KV tokens from the printed GiB` is computed from the pool a row printed, within the rounding of its two decimals;"
-        " `bias` is the signed median. Pipeline rows print the first stage's pool and the tightest stage's tokens: they are"
-        " scored by tokens.\n"
+        "\n`KV tokens from the printed GiB` is computed from the pool a row printed, within the rounding of its two"
+        " decimals; `bias` is the signed median. Pipeline rows print the first stage's pool and the tightest stage's"
+        " tokens: they are scored by tokens.\n"
     )
     return "".join(rows) + notes
 
@@ -58,13 +58,12 @@ def _exact(scores: Scores) -> str:
 def _worst(scores: Scores) -> str:
     """Rows that are off by more than the targets, one by one."""
     limits = {"weights": 0.01, "KV pool, other rows": 0.03, "KV pool, H100 0.19": 0.01, "activation peak": 0.05}
-    text = "## Rows beyond 1 % (weights), 3 % (pool), 5 % (activations)\n\n| term | row | predicted | observed | error |\n|---|---|---:|---:|---:|\n"
+    text = "## Rows beyond 1 % (weights), 3 % (pool), 5 % (activations)\n\n"
+    text += "| term | row | predicted | observed | error |\n|---|---|---:|---:|---:|\n"
     for error in scores.errors:
         if abs(error.relative) > limits.get(error.term, 1e9):
-            text += (
-                f"| {error.term} | [{error.row.id}]({error.row.source}) | {error.predicted:.2f} | {error.observed:.2f} |"
-                f" {error.relative:+.1%} |\n"
-            )
+            figures = f"{error.predicted:.2f} | {error.observed:.2f} | {error.relative:+.1%}"
+            text += f"| {error.term} | [{error.row.id}]({error.row.source}) | {figures} |\n"
     return text
 
 

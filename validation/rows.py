@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from moesize.data import read_yaml
@@ -15,8 +14,8 @@ from moesize.model.spec import ModelSpec
 from moesize.question import Evaluation, Question, evaluate
 from moesize.sizing import ask
 from moesize.units import GIB
+from validation import DATA
 
-DATA = Path(__file__).with_name("data")
 VLLM_FILES = ("vllm_logs.yaml", "vllm_h100_019.yaml")
 #: Stands in where a row names no card and only what does not depend on one is asked.
 _ANY_CARD = "80GiB"
@@ -120,7 +119,7 @@ def question(row: Row, *, kv_cache_memory_bytes: int | None = None, context: int
     )
 
 
-def evaluation(row: Row, **changes: Any) -> Evaluation:
+def evaluation(row: Row, **changes: int | None) -> Evaluation:
     """What moesize answers to a row.
 
     Raises:

@@ -56,7 +56,9 @@ def score() -> Scores:
         tuple(summarise(term, members) for term, members in sorted(groups.items())),
         tuple(measured.verdicts(rows)),
         {
-            "cache plans (blocks, tokens, concurrency, bytes of a request, estimated lengths)": _tally(exact.kv_plans()),
+            "cache plans (blocks, tokens, concurrency, bytes of a request, estimated lengths)": _tally(
+                exact.kv_plans()
+            ),
             "weights of a rank after loading": _tally(exact.loaded_weights()),
         },
         tuple(found),

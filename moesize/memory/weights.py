@@ -18,5 +18,5 @@ def weights_by_role(tensors: Iterable[RankTensor], scheme: QuantScheme) -> dict[
 
 
 def published_share_bytes(spec: ModelSpec, scheme: QuantScheme, gpus: int) -> int:
-    """What one of `gpus` holds of a model of which only totals are published: an even share, since no layout is known."""
+    """What one of `gpus` holds of a model of which only totals are published: an even share, for want of a layout."""
     return ceil_div(checkpoint_bytes(spec, scheme), gpus)

@@ -53,16 +53,12 @@ def activation_terms(
     low, peak, high = (max(head, forward + workspace) for head in heads)
     extra = rest.activation
     formula = (
-        f"max(sampler {sampler[1] / GIB:.2f} + hidden rows {rows / GIB:.2f}, forward pass {forward / GIB:.2f}), MoE workspaces"
-        f" {workspace / GIB:.2f}, remainder {extra.n_bytes / GIB:.2f} GiB; {step.batched_tokens} tokens and {step.seqs}"
-        " sequences a step"
+        f"max(sampler {sampler[1] / GIB:.2f} + hidden rows {rows / GIB:.2f}, forward pass {forward / GIB:.2f}),"
+        f" MoE workspaces {workspace / GIB:.2f}, remainder {extra.n_bytes / GIB:.2f} GiB;"
+        f" {step.batched_tokens} tokens and {step.seqs} sequences a step"
     )
-    terms = [
-        Term(
-            "activations", "activation", peak + extra.n_bytes, low + extra.low_bytes, high + extra.high_bytes, "calibrated",
-            formula, rest.source,
-        )
-    ]  # fmt: skip
+    low, peak, high = low + extra.low_bytes, peak + extra.n_bytes, high + extra.high_bytes
+    terms = [Term("activations", "activation", peak, low, high, "calibrated", formula, rest.source)]
     kept = rules.entry("runner_persistent")
     n_kept = round(step.seqs * ((spec.vocab_size or 0) * kept["bytes_per_logit"] + kept["bytes_per_seq"]))
     if stage.last and n_kept:
@@ -94,7 +90,9 @@ def _mlp_width(tensors: list[RankTensor]) -> int:
         if t.part.role in _DENSE_MLP and t.part.kind is Kind.LINEAR and t.part.split is Split.COLUMN:
             key = t.part.name.rsplit(".", 2)[0]
             into[key] = into.get(key, 0) + t.part.out_features
-    out = max((t.part.in_features for t in tensors if t.part.role in _DENSE_MLP and t.part.split is Split.ROW), default=0)
+    out = max(
+        (t.part.in_features for t in tensors if t.part.role in _DENSE_MLP and t.part.split is Split.ROW), default=0
+    )
     return max(into.values(), default=0) + out
 
 
@@ -112,7 +110,8 @@ def _mixer_width(tensors: list[RankTensor]) -> int:
 def mla_prefill_bytes(spec: ModelSpec, tensors: list[RankTensor], step: Step, width: int) -> int:
     """The worst up-projection of MLA's chunked prefill, which the profile run allocates on purpose.
 
-    Source: vllm `v1/attention/backends/mla/common.py`: min(max(8 · max_model_len, 4 · max_num_seqs · block), 65536) rows.
+    Source: vllm `v1/attention/backends/mla/common.py`: rows are min(max(8 · max_model_len, 4 · max_num_seqs · block),
+    65536).
     """
     if not any(cache.kind is CacheKind.LATENT for cache in spec.caches):
         return 0
@@ -124,8 +123,8 @@ def mla_prefill_bytes(spec: ModelSpec, tensors: list[RankTensor], step: Step, wi
 def moe_workspace_bytes(spec: ModelSpec, tensors: list[RankTensor], layout: Layout, step: Step) -> int:
     """The two workspaces of the modular MoE kernels; they grow in the profile run and stay.
 
-    T · top_k · (max(I, H) + max(2I, H)) elements, I the intermediate size a rank holds (whole with EP), T the tokens of all
-    data-parallel ranks.
+    T · top_k · (max(I, H) + max(2I, H)) elements, I the intermediate size a rank holds (whole with EP), T the tokens of
+    all data-parallel ranks.
     """
     down = [t for t in tensors if t.part.role is Role.ROUTED_EXPERT and t.part.split is Split.ROW]
     if not down:
@@ -136,5 +135,3 @@ def moe_workspace_bytes(spec: ModelSpec, tensors: list[RankTensor], layout: Layo
     first = max(tokens * widest.whole.active_experts * max(inner, outer), tokens * outer)
     second = tokens * widest.whole.active_experts * max(2 * inner, outer)
     return (first + second) * DTYPE_BYTES[spec.dtype]
-
-

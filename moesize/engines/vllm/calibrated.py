@@ -1,21 +1,21 @@
-"""The terms nothing derives: what the process takes outside torch, kernels' scratch, CUDA graphs. From `calibrated.yaml`.
+"""The terms nothing derives: memory outside torch, kernels' scratch, CUDA graphs. From `calibrated.json`.
 
 The file is written by `python -m validation.calibrate` from measured rows: one entry per version era, class of card and
 layout, with the median of what was left beside the derived terms and the range seen.
 """
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from moesize.data import read_yaml
 from moesize.engines.vllm.constants import version_key
 from moesize.hardware.gpu import GpuSpec
 from moesize.memory.layout import Layout
 from moesize.units import GIB
 
-_FILE = Path(__file__).with_name("calibrated.yaml")
+_FILE = Path(__file__).with_name("calibrated.json")
 #: Major compute capabilities of Hopper and data-centre Blackwell.
 _HOPPER = (9, 10)
 #: How much wider an interval is where nothing like it was measured.
@@ -63,18 +63,18 @@ def layout_kind(layout: Layout) -> str:
 
 
 def beyond(version: tuple[int, ...], gpu: GpuSpec, layout: Layout, *, vision: bool = False) -> Beyond:
-    """The measured group a question falls into, or the nearest one with a wider interval and a sentence that says so."""
+    """The measured group a question falls into, or the nearest with a wider interval and a sentence that says so."""
     wanted = (card_class(gpu), layout_kind(layout))
     entries = _document()["beyond"]
     era = next(e["since"] for e in entries if version_key(e["since"]) <= version)
-    found = min(entries, key=lambda e: _distance(e, era, wanted))
-    exact = _distance(found, era, wanted)[0] == 0
+    found = nearest(entries, era, wanted)
+    exact = (found["since"], found["gpu"], found["layout"]) == (era, *wanted)
     newest = _document()["newest_measured"]
     why = ""
     if not exact:
         why = (
-            f"no public measurement of vLLM from {era} on with a card of class {wanted[0]}, layout {wanted[1]}; figures of"
-            f" {found['gpu']}, {found['layout']} from {found['since']} on stand in, with a wider interval"
+            f"no public measurement of vLLM from {era} on with a card of class {wanted[0]}, layout {wanted[1]}; figures"
+            f" of {found['gpu']}, {found['layout']} from {found['since']} on stand in, with a wider interval"
         )
     elif version[:2] > version_key(newest)[:2]:
         why = f"no public measurement above vLLM {newest}; its figures stand in, with a wider interval"
@@ -84,7 +84,9 @@ def beyond(version: tuple[int, ...], gpu: GpuSpec, layout: Layout, *, vision: bo
     if seen:
         low, high = round(seen["low"] * GIB), round(seen["high"] * GIB)
         activation = Figure(activation.n_bytes, activation.n_bytes + low, activation.n_bytes + high)
-        why = why or "the image encoder's part of the profile run was seen anywhere between these bounds in this version"
+        why = (
+            why or "the image encoder's part of the profile run was seen anywhere between these bounds in this version"
+        )
     return Beyond(
         activation,
         _figure(found["non_torch_gib"]).wider(factor),
@@ -111,14 +113,19 @@ def size_share(fraction: float, kind: str) -> float:
     return 1.0 if kind == "tensor" else fraction**0.5
 
 
-def _distance(entry: dict[str, Any], era: str, wanted: tuple[str, str]) -> tuple[int, bool, bool, int]:
-    """Same layout first, then the same class of card, then the same era or the nearest."""
-    eras = list(dict.fromkeys(e["since"] for e in _document()["beyond"]))
-    apart = abs(eras.index(entry["since"]) - eras.index(era))
-    off = (entry["layout"] != wanted[1], entry["gpu"] != wanted[0])
-    # Unified memory is shared with the rest of the machine: no other card stands in for it.
-    far = 3 if "unified" in (entry["gpu"], wanted[0]) else 1
-    return (off[0] + far * off[1] + apart, *off, apart)
+def nearest(entries: list[dict[str, Any]], era: str, wanted: tuple[str, str]) -> dict[str, Any]:
+    """The entry of an era, class of card and layout, or the one that differs least: layout before class before era."""
+    eras = list(dict.fromkeys(e["since"] for e in entries))
+    at = eras.index(era) if era in eras else 0
+
+    def distance(entry: dict[str, Any]) -> tuple[int, bool, bool, int]:
+        apart = abs(eras.index(entry["since"]) - at)
+        layout, card = entry["layout"] != wanted[1], entry["gpu"] != wanted[0]
+        # Unified memory is shared with the rest of the machine: no other card stands in for it.
+        far = 3 if "unified" in (entry["gpu"], wanted[0]) else 1
+        return (layout + far * card + apart, layout, card, apart)
+
+    return min(entries, key=distance)
 
 
 def _figure(gib: dict[str, float]) -> Figure:
@@ -127,4 +134,6 @@ def _figure(gib: dict[str, float]) -> Figure:
 
 @cache
 def _document() -> dict[str, Any]:
-    return read_yaml(_FILE)
+    # JSON, not YAML: a program wrote it, and it is read on every answer.
+    document: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8"))
+    return document

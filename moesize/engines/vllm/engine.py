@@ -56,7 +56,9 @@ class Vllm:
         if utilization is None:
             utilization = rules.gpu_memory_utilization
         if not 0 < utilization <= 1:
-            raise InputError(f"gpu_memory_utilization is {utilization}; it is a fraction of the card, above 0 and at most 1")
+            raise InputError(
+                f"gpu_memory_utilization is {utilization}; it is a fraction of the card, above 0 and at most 1"
+            )
         _check_layout(request)
         budget = ceil(gpu.memory_bytes * utilization)
         step = server_step(request, rules)
@@ -100,7 +102,9 @@ def _check_layout(request: Request) -> None:
     tp = request.layout.tp
     heads = max((a.num_heads for a in request.spec.attentions if a.causal), default=0)
     if heads % tp:
-        raise LayoutError(f"Total number of attention heads ({heads}) must be divisible by tensor parallel size ({tp}).")
+        raise LayoutError(
+            f"Total number of attention heads ({heads}) must be divisible by tensor parallel size ({tp})."
+        )
 
 
 def sharding_rules(spec: ModelSpec, rules: Rules, redundant_experts: int = 0) -> ShardingRules:
@@ -135,18 +139,22 @@ def _notes(request: Request, rest: Beyond, rank: _Rank) -> tuple[str, ...]:
     notes = [rest.unmeasured] if rest.unmeasured else []
     gpu, wanted = request.gpu, request.options.kv_cache_memory_bytes
     if wanted is not None and rank.spent_bytes + wanted > gpu.memory_bytes:
+        spent = f"{gib(rank.spent_bytes):.2f} GiB of weights, activations and runtime"
         notes.append(
-            f"kv_cache_memory_bytes of {gib(wanted):.2f} GiB and {gib(rank.spent_bytes):.2f} GiB of weights, activations and"
-            f" runtime are more than the {gib(gpu.memory_bytes):.2f} GiB of the card: vLLM takes the value as given and runs"
-            " out of memory"
+            f"kv_cache_memory_bytes of {gib(wanted):.2f} GiB and {spent} are more than the card's"
+            f" {gib(gpu.memory_bytes):.2f} GiB: vLLM takes the value as given and runs out of memory"
         )
     if gpu.unified:
         notes.append(
-            "vLLM takes its fraction of the whole unified memory, but the page cache and other processes count as used: free"
-            " memory at start must reach that fraction"
+            "vLLM takes its fraction of the whole unified memory, but the page cache and other processes count as used:"
+            " free memory at start must reach that fraction"
         )
     spec = request.spec
-    if spec.dtype in ("bfloat16", "float16") and not request.scheme.from_checkpoint and request.scheme.method in ("fp8", "bitsandbytes"):
+    if (
+        spec.dtype in ("bfloat16", "float16")
+        and not request.scheme.from_checkpoint
+        and request.scheme.method in ("fp8", "bitsandbytes")
+    ):
         whole = sum(t.parameters for t in spec.tensors if t.loaded) * 2 // (request.layout.tp * request.layout.pp)
         notes.append(
             f"made while loading (--quantization {request.scheme.method}) vLLM may hold up to {gib(whole):.1f} GiB of"

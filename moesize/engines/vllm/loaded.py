@@ -159,8 +159,8 @@ def _group(part: Tensor, group: int, kernels: Kernels) -> tuple[int, bool]:
             smaller //= 2
         if smaller < _SMALLEST_GROUP:
             raise LayoutError(
-                f"the {width} columns of an expert at tp {kernels.tp} are not made of groups of {group}, nor of its halves"
-                f" down to {_SMALLEST_GROUP}; lower tp or use expert parallelism (--ep)"
+                f"the {width} columns of an expert at tp {kernels.tp} are not made of groups of {group}, nor of its"
+                f" halves down to {_SMALLEST_GROUP}; lower tp or use expert parallelism (--ep)"
             )
         return smaller, True
     if part.split is Split.ROW and into % group:
@@ -174,10 +174,7 @@ def _group(part: Tensor, group: int, kernels: Kernels) -> tuple[int, bool]:
 def _nvfp4(part: Tensor, fmt: NvFp4, kernels: Kernels) -> int:  # noqa: ARG001
     """Four float32 per fused layer; experts keep one per matrix, or four with compressed-tensors."""
     out, into = part.out_features, part.in_features
-    if part.role is Role.ROUTED_EXPERT:
-        scalars = 4 if fmt.modelopt else 16
-    else:
-        scalars = 16
+    scalars = 4 if part.role is Role.ROUTED_EXPERT and fmt.modelopt else 16
     return out * (into // 2 + into // 16) + (0 if _follows(part) else scalars)
 
 

@@ -6,7 +6,9 @@ from moesize.engines.vllm.constants import Rules
 from moesize.units import gib
 
 _TRY = "Try increasing `gpu_memory_utilization` or decreasing `max_model_len` when initializing the engine."
-_NONE = "No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when initializing the engine."
+_NONE = (
+    "No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when initializing the engine."
+)
 _FIRST_V1 = (0, 8)
 _FIRST_ESTIMATE = (0, 9)
 
@@ -45,9 +47,10 @@ def _refusal(request: Request, rules: Rules, available_bytes: int, capacity: Cap
         )
     one = gib(capacity.pool.needed_bytes / request.workload.concurrency)
     text = (
-        f"To serve at least one request with the model's max seq len ({context}), ({one:.2f} GiB KV cache is needed, which is"
-        f" larger than the available KV cache memory ({gib(available_bytes):.2f} GiB)."
+        f"To serve at least one request with the model's max seq len ({context}), ({one:.2f} GiB KV cache is needed,"
+        f" which is larger than the available KV cache memory ({gib(available_bytes):.2f} GiB)."
     )
     if rules.key < _FIRST_ESTIMATE:
         return f"{text} {_TRY}"
-    return f"{text} Based on the available memory, the estimated maximum model length is {capacity.pool.max_context_tokens}. {_TRY}"
+    longest = capacity.pool.max_context_tokens
+    return f"{text} Based on the available memory, the estimated maximum model length is {longest}. {_TRY}"

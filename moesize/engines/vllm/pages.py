@@ -81,7 +81,9 @@ def _state_page(cache: Cache, count: int, spec: ModelSpec, layout: Layout, rules
 def _state_bytes(state: State, mixer: str, spec: ModelSpec, layout: Layout, rules: Rules) -> int:
     ways = 1 if state.split_dim is None else layout.tp
     if state.split_dim is not None and state.shape[state.split_dim] % ways:
-        raise LayoutError(f"the {state.name} state of {state.shape[state.split_dim]} rows does not divide over {ways} GPUs")
+        raise LayoutError(
+            f"the {state.name} state of {state.shape[state.split_dim]} rows does not divide over {ways} GPUs"
+        )
     elements = prod(state.shape)
     if state.name.startswith("conv"):
         # A convolution of n inputs needs the last n - 1; the newest comes with the token.
@@ -89,9 +91,7 @@ def _state_bytes(state: State, mixer: str, spec: ModelSpec, layout: Layout, rule
     return elements // ways * DTYPE_BYTES[rules.state_dtype(spec, mixer, state)]
 
 
-def _align_with_states(
-    tokens: list[Page], states: list[Page], caches: list[Cache], rules: Rules
-) -> tuple[Page, ...]:
+def _align_with_states(tokens: list[Page], states: list[Page], caches: list[Cache], rules: Rules) -> tuple[Page, ...]:
     """Attention blocks grow until their page holds a state; the state's page is then padded to the same size.
 
     Source: vllm `model_executor/models/config.py` HybridAttentionMambaModelConfig.

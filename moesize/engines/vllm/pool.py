@@ -1,7 +1,8 @@
 """How vLLM turns free bytes into blocks, and blocks into tokens and sequences.
 
-Layers are put in groups of equal size that share one pool; every group takes its own blocks for a sequence. Source: vllm
-`v1/core/kv_cache_utils.py` (`get_kv_cache_groups`, `get_kv_cache_config_from_groups`, `get_max_concurrency_for_kv_cache_config`);
+Layers are put in groups of equal size that share one pool; every group takes its own blocks for a sequence. Source:
+vllm `v1/core/kv_cache_utils.py` (`get_kv_cache_groups`, `get_kv_cache_config_from_groups`,
+`get_max_concurrency_for_kv_cache_config`);
 checked against the plans vLLM 0.33 makes itself (`validation/`).
 """
 

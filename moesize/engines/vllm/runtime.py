@@ -41,7 +41,9 @@ def _applies(entry: Mapping[str, Any], request: Request) -> bool:
 def runtime_terms(request: Request, rules: Rules, step: Step, rest: Beyond) -> list[Term]:
     """Memory outside torch, and CUDA graphs where the version counts them before sizing the pool."""
     figure = rest.non_torch
-    formula = f"libraries, communication and kernels' scratch: {_range(figure.n_bytes, figure.low_bytes, figure.high_bytes)}"
+    formula = (
+        f"libraries, communication and kernels' scratch: {_range(figure.n_bytes, figure.low_bytes, figure.high_bytes)}"
+    )
     terms = [
         Term(
             "outside torch", "runtime", figure.n_bytes, figure.low_bytes, figure.high_bytes, "calibrated",

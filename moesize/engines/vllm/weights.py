@@ -53,7 +53,10 @@ def rank_weights(
     copies = 0
     sparse = any(cache.kind is CacheKind.INDEXER for cache in spec.caches)
     fused_experts = any(
-        isinstance(fmt, MxFp4) for t in tensors if t.whole.role is Role.ROUTED_EXPERT for _, fmt in scheme.parts(t.whole)
+        isinstance(fmt, MxFp4)
+        for t in tensors
+        if t.whole.role is Role.ROUTED_EXPERT
+        for _, fmt in scheme.parts(t.whole)
     )
     for held in tensors:
         part = held.part
@@ -68,17 +71,22 @@ def rank_weights(
             by_role[mine.role] = by_role.get(mine.role, 0) + n_bytes
             if fmt is not None and "kv_b_proj" in mine.name:
                 copies += mine.out_features * mine.in_features * mine.repeats * DTYPE_BYTES[scheme.dtype]
+    family = rules.entry("family_buffers")["bytes"].get(spec.architecture, 0)
+    sparse_buffers = _indexer_buffers(request, stage, rules, batched_tokens)
     extras = [
         ("absorbed MLA projections", copies, "16-bit copies of a quantised kv_b_proj for the absorbed decode path"),
-        ("values kept as keys", _shared_values(tensors, scheme.dtype), "layers whose values are their keys keep a second copy"),
-        ("rotary tables", rotary_bytes(spec), "positions × rotary dimension × bytes, one table per distinct rope, whole on every rank"),
+        ("values kept as keys", _shared_values(tensors, scheme.dtype), "values that equal the keys keep a copy"),
+        (
+            "rotary tables",
+            rotary_bytes(spec),
+            "positions × rotary dimension × bytes, one table per rope, on every rank",
+        ),
         ("expert maps", _expert_maps(tensors, request), "4 B per expert and MoE layer that say where each expert is"),
-        ("attention scales", _attention_scales(request, stage), "query, key, value and probability scales of each attention layer"),
+        ("attention scales", _attention_scales(request, stage), "scales of each attention layer's q, k, v and scores"),
         ("expert scales", _expert_scales(tensors, request), "scalars of the fused experts of each layer"),
-        ("family buffers", rules.entry("family_buffers")["bytes"].get(spec.architecture, 0), "constants of the family's own class"),
-        ("sparse attention buffers", _indexer_buffers(request, stage, rules, batched_tokens),
-         "top-k indices of every batched token and a workspace per indexer layer"),
-    ]  # fmt: skip
+        ("family buffers", family, "constants of the family's own class"),
+        ("sparse attention buffers", sparse_buffers, "top-k of every batched token, a workspace per indexer layer"),
+    ]
     return {role: n for role, n in by_role.items() if n}, extras
 
 
@@ -100,10 +108,10 @@ def rotary_bytes(spec: ModelSpec) -> int:
 
 def _shared_values(tensors: tuple[RankTensor, ...], dtype: str) -> int:
     """Bytes of value projections that a checkpoint leaves out because they equal the key projections (Gemma 4)."""
-    keys = [t.part for t in tensors if t.part.name.endswith(".self_attn.k_proj.weight") and t.part.role is Role.ATTENTION]
-    with_values = {
-        i for t in tensors if t.part.name.endswith(".self_attn.v_proj.weight") for i in t.part.layers or ()
-    }
+    keys = [
+        t.part for t in tensors if t.part.name.endswith(".self_attn.k_proj.weight") and t.part.role is Role.ATTENTION
+    ]
+    with_values = {i for t in tensors if t.part.name.endswith(".self_attn.v_proj.weight") for i in t.part.layers or ()}
     lone = ((part, sum(i not in with_values for i in part.layers or ())) for part in keys)
     return sum(part.out_features * part.in_features * DTYPE_BYTES[dtype] * n for part, n in lone)
 
@@ -143,4 +151,4 @@ def _indexer_buffers(request: Request, stage: Stage, rules: Rules, batched_token
     if not layers:
         return 0
     entry = rules.entry("sparse_indexer")
-    return layers * entry["bytes_per_layer"] + batched_tokens * entry["top_k"] * 4
+    return int(layers * entry["bytes_per_layer"] + batched_tokens * entry["top_k"] * 4)

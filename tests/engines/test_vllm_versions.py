@@ -1,0 +1,128 @@
+import pytest
+
+from moesize.engines.base import EngineOptions
+from moesize.errors import InputError
+from moesize.hardware.gpu import load_gpu
+from moesize.memory.layout import LayoutError
+from moesize.model.loader import load_model
+from moesize.question import evaluate
+from moesize.sizing import ask
+from moesize.units import GIB
+
+
+def plan(model, gpu, *, options=None, **asked):
+    spec = load_model(model, offline=True)
+    return evaluate(ask(spec, load_gpu(gpu), options=options or EngineOptions(), **asked)).plan
+
+
+def term(found, name):
+    return sum(t.n_bytes for t in found.terms if t.term == name)
+
+
+def test_defaults_follow_version_and_card():
+    assert plan("llama-3.1-8b", "H100-SXM", engine_version="0.10.0").gpu_memory_utilization == 0.9
+    assert plan("llama-3.1-8b", "H100-SXM", engine_version="0.33.0").gpu_memory_utilization == 0.92
+    assert plan("llama-3.1-8b", "H100-SXM").max_num_batched_tokens == 8192
+    assert plan("llama-3.1-8b", "A100-80GB").max_num_seqs == 256
+    assert plan("llama-3.1-8b", "B200").max_num_batched_tokens == 16384
+
+
+def test_versions_outside_what_is_known_are_refused():
+    for version, words in (("0.2.5", "too old"), ("0.99", "not known yet"), ("latest", "no vLLM version")):
+        with pytest.raises(InputError, match=words):
+            plan("llama-3.1-8b", "A10G", engine_version=version)
+
+
+def test_whole_prompts_made_old_activations_grow_with_the_context():
+    short = term(plan("llama-3.1-8b", "RTX 3090", engine_version="0.6.4", context=20000), "activations")
+    long = term(plan("llama-3.1-8b", "RTX 3090", engine_version="0.6.4", context=29000), "activations")
+    chunked = term(plan("llama-3.1-8b", "RTX 3090", engine_version="0.6.4", context=40000), "activations")
+    # printed in https://github.com/vllm-project/vllm/issues/10517: 2.07 and 2.99 GiB
+    assert short / GIB == pytest.approx(2.07, abs=0.1)
+    assert long / GIB == pytest.approx(2.99, abs=0.1)
+    assert chunked < short
+
+
+def test_mla_was_cached_as_whole_heads_before_it_was_known():
+    pool = {v: plan("deepseek-v2-lite", "A100-80GB", engine_version=v, context=8192).pool for v in ("0.6.6", "0.7.1")}
+    # 16 heads × (256 + 256) × 2 B × 27 layers against 576 × 2 B × 27
+    assert pool["0.6.6"].needed_bytes / pool["0.7.1"].needed_bytes == pytest.approx(16 * 512 / 576, rel=0.01)
+
+
+def test_graphs_leave_the_budget_only_when_they_are_estimated():
+    early = plan("llama-3.1-8b", "A100-80GB", engine_version="0.10.0")
+    late = plan("llama-3.1-8b", "A100-80GB", engine_version="0.33.0")
+    eager = plan("llama-3.1-8b", "A100-80GB", options=EngineOptions(enforce_eager=True))
+    assert [t.in_budget for t in early.terms if t.term == "CUDA graphs"] == [False]
+    assert [t.in_budget for t in late.terms if t.term == "CUDA graphs"] == [True]
+    assert term(eager, "CUDA graphs") == 0
+
+
+def test_pool_given_in_bytes_is_taken_as_it_is():
+    found = plan("llama-3.1-8b", "H100-SXM", options=EngineOptions(kv_cache_memory_bytes=10 * GIB))
+    assert found.pool.n_bytes == 10 * GIB // (16 * 131072) * 16 * 131072
+    over = plan("llama-3.1-8b", "A10G", options=EngineOptions(kv_cache_memory_bytes=10 * GIB))
+    assert any("runs out of memory" in note for note in over.notes)
+
+
+def test_predicted_lines_use_the_words_of_the_version():
+    refused = plan("llama-3.1-8b", "RTX 3090", engine_version="0.10.0", context=131072).log_lines[-1]
+    assert "To serve at least one request" in refused
+    assert "estimated maximum model length is" in refused
+    old = plan("llama-3.1-8b", "RTX 3090", engine_version="0.6.4", context=60000).log_lines[-1]
+    assert "larger than the maximum number of tokens that can be stored in KV cache" in old
+
+
+def test_printed_tokens_of_sliding_models_changed_in_0_21():
+    def printed(version):
+        found = plan(
+            "gpt-oss-20b",
+            "H100-SXM",
+            engine_version=version,
+            context=131072,
+            options=EngineOptions(gpu_memory_utilization=0.9),
+        )
+        return next(int(x.split(": ")[1].split()[0].replace(",", "")) for x in found.log_lines if "KV cache size" in x)
+
+    assert printed("0.21.0") > 1.5 * printed("0.18.0")
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "asked"),
+    [
+        ("qwen2.5-7b", "attention heads", {"tp": 3}),
+        ("llama-3.1-8b", "attention heads", {"tp": 64}),
+        ("qwen3-235b-a22b-fp8", "block_n = 128", {"tp": 8, "engine_version": "0.10.0"}),
+        ("qwen3-next-80b-a3b", "block_n = 128", {"tp": 8, "quant": "fp8-block"}),
+    ],
+)
+def test_layouts_the_engine_refuses_are_refused_with_its_reason(model, words, asked):
+    with pytest.raises(LayoutError, match=words):
+        plan(model, "H100-SXM", **asked)
+
+
+def test_unmeasured_territory_is_said_and_widens_the_interval():
+    known = plan("llama-3.1-8b", "H100-SXM", engine_version="0.19.0")
+    newer = plan("llama-3.1-8b", "H100-SXM", engine_version="0.30.0")
+    assert not any("no public measurement" in note for note in known.notes)
+    assert any("no public measurement" in note for note in newer.notes)
+
+    def spread(found):
+        one = next(t for t in found.terms if t.term == "outside torch")
+        return one.high_bytes - one.low_bytes
+
+    assert spread(newer) > spread(known)
+
+
+def test_float32_checkpoints_are_served_in_sixteen_bits():
+    spec = load_model("gemma-2-9b", offline=True)
+    found = ask(spec, load_gpu("H100-SXM"))
+    assert found.scheme.dtype == "bfloat16"
+    assert found.kv.name == "bfloat16"
+    assert ask(spec, load_gpu("H100-SXM"), quant="fp32").kv.name == "float32"
+
+
+def test_redundant_experts_take_their_share():
+    base = plan("qwen3-30b-a3b", "H100-SXM", tp=4, ep=True)
+    more = plan("qwen3-30b-a3b", "H100-SXM", tp=4, ep=True, options=EngineOptions(redundant_experts=32))
+    assert term(more, "routed_expert") == term(base, "routed_expert") * (128 + 32) // 128
