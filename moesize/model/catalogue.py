@@ -4,7 +4,6 @@
 parses one YAML however many there are. Files the index does not know, or knows in another size, are read as they are.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
@@ -53,10 +52,9 @@ def find(name: str) -> Match:
         UnknownNameError: no model is called like it.
         InputError: several are; lists them.
     """
-    indexed: dict[str, str] = _index()["names"]
-    key = canonical(name)
-    if key in indexed and spec_path(indexed[key]).is_file():
-        return Match(indexed[key])
+    known = _looked_up(canonical(name))
+    if known and spec_path(known).is_file():
+        return Match(known)
     return resolve(name, _current_names())
 
 
@@ -67,7 +65,7 @@ def same_name(name: str) -> Match | None:
 
 def knows(name: str) -> bool:
     """Whether `name` is, letter for letter but for case and punctuation, a name of the catalogue."""
-    return canonical(name) in _index()["names"] or canonical(name) in _current_names()
+    return bool(_looked_up(canonical(name))) or canonical(name) in _current_names()
 
 
 def spec_path(name: str) -> Path:
@@ -144,11 +142,30 @@ def claimed(names: Mapping[str, Names]) -> tuple[dict[str, str], list[str]]:
 
 
 @cache
-def _index() -> dict[str, Any]:
+def _index_text() -> str:
     try:
-        index = json.loads((data_dir("model_specs") / _INDEX_NAME).read_text(encoding="utf-8"))
+        return (data_dir("model_specs") / _INDEX_NAME).read_text(encoding="utf-8")
     except (OSError, ValueError):
         # without an index everything is found by reading the files
+        return ""
+
+
+def _looked_up(key: str) -> str:
+    """The spec of one canonical name, found in the index's text: parsing it all costs more than a whole check may.
+
+    The index has one entry a line (`build_index.rendered`), and only names have a text for a value.
+    """
+    _, found, rest = _index_text().partition(f'\n"{key}": "')
+    return rest.partition('"')[0] if found and key else ""
+
+
+@cache
+def _index() -> dict[str, Any]:
+    import json  # noqa: PLC0415  a name that is spelled right does not need it
+
+    try:
+        index = json.loads(_index_text())
+    except ValueError:
         index = {}
     return {key: index.get(key, {}) for key in ("names", "models", "sizes")}
 

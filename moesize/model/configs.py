@@ -21,9 +21,19 @@ def spec_from_config(values: Mapping[str, Any], where: str, *, family: str | Non
 
     Raises:
         UnknownNameError: a model_type no family reads.
-        InputError: a key that is missing or cannot be right.
+        InputError: a key that is missing or cannot be right, or keys that contradict each other.
     """
-    spec = build(Fields(values, where), family=family)
+    try:
+        spec = build(Fields(values, where), family=family)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # families name every key they can; what is left are combinations no released model has
+        kind = printable(str(family or values.get("model_type")))
+        raise InputError(f"{where}: its keys contradict each other for {kind}: {printable(str(error))}") from None
+    impossible = next((t for t in spec.tensors if any(side <= 0 for side in t.shape)), None)
+    if impossible:
+        raise InputError(
+            f"{where}: its keys contradict each other: {printable(impossible.name)} would be {list(impossible.shape)}"
+        )
     notes = spec.notes
     own = values.get("model_type")
     if family and family != own:

@@ -73,9 +73,13 @@ class Fields:
             raise InputError(f"{self.where}: {key} is {_shown(value)}, expected a string")
         return value
 
-    def counts(self, *keys: str, default: Sequence[int] = _MISSING, minimum: int = 0) -> tuple[int, ...]:
-        """A list of whole numbers."""
+    def counts(
+        self, *keys: str, default: Sequence[int] = _MISSING, minimum: int = 0, length: int | None = None
+    ) -> tuple[int, ...]:
+        """A list of whole numbers, of exactly `length` where that is given."""
         key, value = self._first(keys, default)
+        if length is not None and _is_list(value) and len(value) != length:
+            raise InputError(f"{self.where}: {key} is {_shown(value)}, expected {length} whole numbers")
         if not _is_list(value) or len(value) > MAX_LAYERS:
             raise InputError(f"{self.where}: {key} is {_shown(value)}, expected a list of whole numbers")
         one = Fields({str(i): v for i, v in enumerate(value)}, f"{self.where}: {key}")

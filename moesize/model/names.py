@@ -13,7 +13,7 @@ from moesize.errors import InputError, UnknownNameError, printable
 _WORD: Final = re.compile(r"[a-z]+|[0-9]+")
 
 #: Endings that name a fine-tune or a packaging of the same shapes.
-_TUNES: Final = frozenset({"instruct", "it", "chat", "hf", "base", "pt", "bf-16", "fp-16", "latest"})
+_TUNES: Final = frozenset({"instruct", "it", "chat", "hf", "base", "pt", "bf-16", "fp-16", "latest", "ud"})
 
 #: Endings that name a quantised copy, and the quantisation each asks for.
 _QUANTS: Final = {
@@ -35,7 +35,7 @@ _QUANTS: Final = {
     "gguf": "gguf",
 }
 #: llama.cpp's file types: `-Q4_K_M`, `-IQ2_XXS`, `:8b-instruct-q4_0`; they name themselves.
-_GGUF_TYPE: Final = re.compile(r"[-_.:](i?q[2-8](?:_[01k])?(?:_(?:xxs|xs|s|m|l|nl|xl))?)(?:[-_.]gguf)?$")
+_GGUF_TYPE: Final = r"[-_.:]((?:i|t)?q[1-8](?:_[01k])?(?:_(?:xxs|xs|s|m|l|nl|xl))?)(?:[-_.]gguf)?$"
 
 _LONGEST_ENDING: Final = 4
 
@@ -85,7 +85,7 @@ def same(name: str, known: Mapping[str, str]) -> Match | None:
 def _without_endings(short: str, known: Mapping[str, str]) -> Match | None:
     """The spec of `short` without what its last words say about tuning and quantisation."""
     quant = ending = ""
-    typed = _GGUF_TYPE.search(short.lower())
+    typed = re.search(_GGUF_TYPE, short.lower())
     if typed:
         quant, short = typed.group(1), short[: typed.start()]
     words = canonical(short).split("-")

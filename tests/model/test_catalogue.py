@@ -201,6 +201,7 @@ def test_a_wrong_spec_file_is_named_with_its_key(tmp_path: Path, text: str, mess
 def catalogue_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "data_dir", lambda _: folder)
     catalogue._index.cache_clear()
+    catalogue._index_text.cache_clear()
     catalogue._current_names.cache_clear()
 
 
@@ -214,6 +215,7 @@ def own_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     catalogue_in(tmp_path, monkeypatch)
     yield tmp_path
     catalogue._index.cache_clear()
+    catalogue._index_text.cache_clear()
     catalogue._current_names.cache_clear()
 
 

@@ -9,6 +9,7 @@ import struct
 import time
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from hypothesis import strategies as st
 
 from moesize.data import data_dir
 from moesize.errors import MoesizeError
+from moesize.model.architectures import build
 from moesize.model.configs import parse_json_mapping, spec_from_config
+from moesize.model.fields import Fields
 from moesize.model.loader import load_model
 from moesize.model.safetensors import header_length, read_header
 from moesize.model.spec import ModelSpec
@@ -30,20 +33,17 @@ from moesize.model.spec_file import merged_config, read_document
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 SECONDS, MEGABYTES = 1.0, 200
 
-#: One model of each family, and the awkward ones.
-FAMILIES = [
-    "mixtral-8x7b", "llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v3", "deepseek-v3.2", "deepseek-v4-flash", "gpt-oss-20b",
-    "gemma-3-4b", "gemma-4-e4b", "llama-4-scout", "qwen3-next-80b-a3b", "nemotron-3-nano-30b-a3b", "kimi-linear-48b-a3b",
-    "glm-4.5", "switch-base-8", "whisper-base", "falcon-7b", "phi-3.5-moe", "step-3", "mimo-v2-flash", "minimax-m3",
-]  # fmt: skip
-
 
 @cache
 def configs() -> list[dict[str, Any]]:
-    folder = data_dir("model_specs")
-    paths = [folder / f"{name}.yaml" for name in FAMILIES if (folder / f"{name}.yaml").is_file()]
-    assert len(paths) > len(FAMILIES) // 2
-    return [merged_config(read_document(path), path) for path in paths]
+    """One configuration of every kind in the catalogue."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(data_dir("model_specs").glob("*.yaml")):
+        document = read_document(path)
+        if "config" in document or "base" in document:
+            config = merged_config(document, path)
+            found.setdefault(config["model_type"], config)
+    return list(found.values())
 
 
 def answered(ask: Callable[[], ModelSpec]) -> ModelSpec | None:
@@ -54,10 +54,8 @@ def answered(ask: Callable[[], ModelSpec]) -> ModelSpec | None:
         spec = ask()
         counts = spec.params
     except MoesizeError as error:
-        assert str(error)
-        assert "\n" not in str(error)
-        assert len(str(error)) < 1000
-        return None
+        said = str(error)
+        counts = None
     finally:
         seconds = time.process_time() - begin
         peak = tracemalloc.get_traced_memory()[1]
@@ -65,6 +63,10 @@ def answered(ask: Callable[[], ModelSpec]) -> ModelSpec | None:
         # tracing memory itself takes most of the time
         assert seconds < 4 * SECONDS
         assert peak < MEGABYTES * 2**20
+    if counts is None:
+        assert 0 < len(said) < 1000
+        assert "\n" not in said
+        return None
     assert counts.total >= counts.active >= 0
     assert all(side > 0 for t in spec.tensors for side in t.shape)
     assert all(0 <= i < spec.num_layers + 64 for t in spec.tensors for i in t.layers or ())
@@ -113,10 +115,9 @@ def test_every_single_key_can_be_anything() -> None:
                 for key in path[:-1]:
                     holder = holder[key]
                 holder[path[-1]] = value
-                try:
-                    spec_from_config(changed, "config.json")
-                except MoesizeError as error:
-                    assert "\n" not in str(error)  # noqa: PT017  any other exception fails the test
+                with suppress(MoesizeError):
+                    # not `spec_from_config`, which turns what a family overlooks into a sentence
+                    build(Fields(changed, "config.json"))
 
 
 @given(cut=st.floats(0, 1), data=st.data())

@@ -129,7 +129,7 @@ def per_layer_embeddings(config: Fields, dims: Decoder, prefix: str, layer: str)
 
 def altup(config: Fields, dims: Decoder, prefix: str, layer: str) -> list[Tensor]:
     """Alternating updates: several residual streams, predicted and corrected around each layer."""
-    streams, width, role = config.count("altup_num_inputs", default=4), dims.hidden_size, Role.OTHER
+    streams, width, role = config.count("altup_num_inputs", default=4, maximum=1024), dims.hidden_size, Role.OTHER
     name, layers = f"{layer}.altup", dims.layers
     projections = [
         tensor

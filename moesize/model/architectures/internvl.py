@@ -17,7 +17,10 @@ def build(config: Fields) -> ModelSpec:
     language = towers.language_model(config, config.sub("text_config"))
     vision = config.sub("vision_config")
     hidden = language.hidden_size or 0
-    merged = vision.count("hidden_size") * int(1 / config.number("downsample_ratio", default=0.5)) ** 2
+    ratio = config.number("downsample_ratio", default=0.5)
+    if not 0 < ratio <= 1:
+        raise InputError(f"{config.where}: downsample_ratio is {ratio:g}, expected more than 0 and at most 1")
+    merged = vision.count("hidden_size") * int(1 / ratio) ** 2
     joint = [
         *towers.as_vision(blocks.norm(f"{PROJECTOR}.layer_norm", merged, None, bias=True)),
         *towers.projector(PROJECTOR, merged, hidden, bias=True),

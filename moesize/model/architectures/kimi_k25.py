@@ -58,7 +58,7 @@ def _vision(config: Fields, text_size: int) -> list[Tensor]:
 
 def _merged_patches(config: Fields) -> int:
     """How many patches the projector joins into one token."""
-    rows, columns = config.counts("merge_kernel_size", default=(2, 2), minimum=1)
+    rows, columns = config.counts("merge_kernel_size", default=(2, 2), minimum=1, length=2)
     return rows * columns
 
 

@@ -189,7 +189,7 @@ def _vision(config: Fields, text_size: int) -> list[Tensor]:
     inner, attention = config.count("vt_intermediate_size"), config.count("qkv_hidden_size")
     patch = config.count("patch_size")
     rows, columns = config.count("init_pos_emb_height"), config.count("init_pos_emb_width")
-    merge = config.counts("merge_kernel_size", default=(2, 2), minimum=1)
+    merge = config.counts("merge_kernel_size", default=(2, 2), minimum=1, length=2)
     merged = config.count("mm_hidden_size", default=width) * merge[0] * merge[-1]
     layers, tower = tuple(range(depth)), "vision_tower"
     block = f"{tower}.encoder.blocks.{{layer}}"
