@@ -17,19 +17,19 @@ from moesize.model.stored import PACKED
 #: Keys that decide no shape, cache or number; configurations carry hundreds of them.
 _LEFT_OUT: Final = frozenset(
     """
-    _name_or_path transformers_version auto_map torchscript use_cache output_attentions output_hidden_states return_dict
-    bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id decoder_start_token_id forced_bos_token_id
-    forced_eos_token_id begin_suppress_tokens suppress_tokens bad_words_ids initializer_range initializer_factor
-    attention_dropout attention_probs_dropout_prob hidden_dropout hidden_dropout_prob embd_pdrop attn_pdrop resid_pdrop
-    dropout dropout_rate layerdrop classifier_dropout summary_type summary_use_proj summary_activation
-    summary_proj_to_labels summary_first_dropout rms_norm_eps layer_norm_eps layer_norm_epsilon norm_eps hidden_act
-    activation_function hidden_activation router_aux_loss_coef output_router_logits router_jitter_noise aux_loss_alpha
-    seq_aux temperature top_k top_p top_k_sampling do_sample max_length min_length num_beams num_beam_groups
-    diversity_penalty length_penalty repetition_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size early_stopping
-    num_return_sequences task_specific_params problem_type label2id id2label finetuning_task remove_invalid_values
-    exponential_decay_length_penalty output_scores return_dict_in_generate tokenizer_class prefix
-    chunk_size_feed_forward pruned_heads tf_legacy_loss use_bfloat16 typical_p cross_attention_hidden_size unsloth_fixed unsloth_version
-    pretraining_tp _attn_implementation_autoset
+    _name_or_path transformers_version auto_map torchscript use_cache output_attentions output_hidden_states
+    return_dict bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id decoder_start_token_id
+    forced_bos_token_id forced_eos_token_id begin_suppress_tokens suppress_tokens bad_words_ids initializer_range
+    initializer_factor attention_dropout attention_probs_dropout_prob hidden_dropout hidden_dropout_prob embd_pdrop
+    attn_pdrop resid_pdrop dropout dropout_rate layerdrop classifier_dropout summary_type summary_use_proj
+    summary_activation summary_proj_to_labels summary_first_dropout rms_norm_eps layer_norm_eps layer_norm_epsilon
+    norm_eps hidden_act activation_function hidden_activation router_aux_loss_coef output_router_logits
+    router_jitter_noise aux_loss_alpha seq_aux temperature top_k top_p top_k_sampling do_sample max_length
+    min_length num_beams num_beam_groups diversity_penalty length_penalty repetition_penalty no_repeat_ngram_size
+    encoder_no_repeat_ngram_size early_stopping num_return_sequences task_specific_params problem_type label2id
+    id2label finetuning_task remove_invalid_values exponential_decay_length_penalty output_scores
+    return_dict_in_generate tokenizer_class prefix chunk_size_feed_forward pruned_heads tf_legacy_loss use_bfloat16
+    typical_p cross_attention_hidden_size unsloth_fixed unsloth_version pretraining_tp _attn_implementation_autoset
     """.split()  # noqa: SIM905  eighty quoted strings are harder to read
 )
 
