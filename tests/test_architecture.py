@@ -19,7 +19,12 @@ def test_every_room_stands_in_one_row() -> None:
 
 
 def test_no_import_points_up() -> None:
-    up = [f"{here} -> {there}" for here, found in room_imports().items() for there in found if row_of(there) < row_of(here)]
+    up = [
+        f"{here} -> {there}"
+        for here, found in room_imports().items()
+        for there in found
+        if row_of(there) < row_of(here)
+    ]
     assert up == []
 
 

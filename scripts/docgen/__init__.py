@@ -1,1 +1,1 @@
-"""What is generated in `docs/`: the picture, the reference, and the output of every command shown. `python -m scripts.docgen`."""
+"""What is generated in README and `docs/`: the picture, the reference, outputs shown. `python -m scripts.docgen`."""

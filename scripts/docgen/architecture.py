@@ -82,7 +82,7 @@ def room_of(module: str) -> str | None:
 
 
 def room_imports() -> dict[str, set[str]]:
-    """room -> the rooms it imports."""
+    """The rooms each room imports."""
     found: dict[str, set[str]] = {}
     for one in imports():
         here, there = room_of(one.module), room_of(one.target)
@@ -129,10 +129,10 @@ def picture() -> str:
     found = room_imports()
     height = len(ROWS) * (_ROW + _GAP) + 10
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="t"'
-        ' font-family="system-ui, sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="t"',
+        'font-family="system-ui, sans-serif" font-size="13">',
         '<title id="t">The rooms of moesize in rows; every import points to the same row or to one below it</title>',
-        '<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+        '<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">',
         '<path d="M0 0 8 4 0 8z" fill="#555"/></marker></defs>',
         f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>',
     ]

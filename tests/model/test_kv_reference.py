@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
 import yaml
 
 from moesize import load_model
@@ -99,8 +100,6 @@ def test_deepseek_v4_differs_in_growth_by_the_dtype_of_its_indexer_keys_alone(na
 )
 def test_transformers_windows_every_layer_where_we_do(config_class: str, name: str) -> None:
     """The two whose window is a bare `sliding_window`, without `layer_types`."""
-    import transformers
-
     spec = load_model(name)
     config = getattr(transformers, config_class)(
         num_hidden_layers=2, sliding_window=window_of(spec), bos_token_id=None, eos_token_id=None

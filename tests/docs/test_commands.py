@@ -1,0 +1,51 @@
+"""Every command in README and docs runs; every output shown is what is printed now."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts.docgen import blocks as docs
+
+PAGES = [path for path in docs.pages() if any(docs.blocks(path.read_text(encoding="utf-8")))]
+
+
+def _ids(path: Path) -> str:
+    return str(path.relative_to(docs.ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_ids)
+def test_commands_print_what_the_page_shows(page: Path) -> None:
+    with docs.playground():
+        for block in docs.blocks(page.read_text(encoding="utf-8")):
+            if block.kind == "console":
+                assert block.text.splitlines() == docs.expected(block), "run `python -m scripts.docgen`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_ids)
+def test_commands_of_a_page_are_answered(page: Path) -> None:
+    with docs.playground():
+        for block in docs.blocks(page.read_text(encoding="utf-8")):
+            for command in docs.commands(block) if block.kind == "sh" else ():
+                if not command.startswith(docs.ONLINE):
+                    status, printed = docs.run(command)
+                    assert status in (0, 1), [command, *printed]
+
+
+def test_files_shown_are_the_files() -> None:
+    for page in docs.pages():
+        text = page.read_text(encoding="utf-8")
+        assert docs.with_files(text) == text, "run `python -m scripts.docgen`"
+
+
+def test_the_main_commands_are_shown_with_their_output() -> None:
+    readme = (docs.ROOT / "README.md").read_text(encoding="utf-8")
+    first_words = {
+        one.command.split()[1]
+        for path in PAGES
+        for block in docs.blocks(path.read_text(encoding="utf-8"))
+        if block.kind == "console"
+        for one in docs.shown(block)
+        if one.command.startswith("moesize ")
+    }
+    assert {"check", "compare", "plan", "explain", "gpus", "models", "quants"} <= first_words
+    assert "```console" in readme
