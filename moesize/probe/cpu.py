@@ -1,23 +1,19 @@
 """The CPU as a device: tensors in host memory, counted storage by storage; what CI exercises of the probe."""
 
 import gc
-import os
-import platform
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from moesize.probe.device import DeviceFacts, Peak, Reading, chunks
-from moesize.units import KIB
+from moesize.probe.device import Peak, Reading, chunks
+from moesize.probe.host import available_bytes, host_facts, resident_bytes
 
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _NOISE = 2**20
 
 
@@ -28,16 +24,7 @@ class Cpu:
         self.touch = touch
         self._held = _Ledger()
         self._noise: dict[str, torch.Tensor] = {}
-        self.facts = DeviceFacts(
-            kind="cpu",
-            index=0,
-            name=f"host memory ({platform.machine()})",
-            vendor="cpu",
-            total_bytes=_meminfo("MemTotal") or _physical(),
-            free_bytes=self.free_bytes(),
-            torch=torch.__version__,
-            notes=("host memory stands in for a card: everything but CUDA's own counters is measured",),
-        )
+        self.facts = replace(host_facts(), torch=torch.__version__)
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> torch.Tensor:
         """An uninitialised tensor."""
@@ -61,7 +48,7 @@ class Cpu:
 
     def free_bytes(self) -> int:
         """What the system says is available without swapping."""
-        return _meminfo("MemAvailable") or _physical()
+        return available_bytes()
 
     def reading(self) -> Reading:
         """Live storages, which nothing rounds, and the resident set."""
@@ -137,26 +124,3 @@ def torch_dtype(name: str) -> torch.dtype:
     """Torch's dtype of a name; one of the same width where this torch has not the dtype itself."""
     found = getattr(torch, name, None)
     return found if isinstance(found, torch.dtype) else torch.uint8
-
-
-def resident_bytes() -> int:
-    """The resident set of this process; its peak where the system does not tell the present."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
-    import resource  # noqa: PLC0415  not there on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak) * (1 if sys.platform == "darwin" else KIB)
-
-
-def _meminfo(key: str) -> int:
-    path = Path("/proc/meminfo")
-    if not path.exists():
-        return 0
-    lines = path.read_text(encoding="ascii").splitlines()
-    return next((int(line.split()[1]) * KIB for line in lines if line.startswith(f"{key}:")), 0)
-
-
-def _physical() -> int:
-    return int(os.sysconf("SC_PHYS_PAGES")) * _PAGE_BYTES

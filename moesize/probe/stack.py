@@ -2,8 +2,8 @@
 
 Intermediates live as long as they do in an engine: projections until the products that read them, the workspaces of the
 experts throughout. The score products and recurrences are left out, as vLLM's own profile run leaves them out: their
-kernels keep no array of tokens × tokens. All experts of a layer share one expert's weights: activations do not depend on
-their values. Source: vllm `v1/worker/gpu_model_runner.py` (profile_run), `layers/fused_moe/fused_moe.py`.
+kernels keep no array of tokens × tokens. All experts of a layer share one expert's weights: activations do not depend
+on their values. Source: vllm `v1/worker/gpu_model_runner.py` (profile_run), `layers/fused_moe/fused_moe.py`.
 """
 
 from dataclasses import dataclass
