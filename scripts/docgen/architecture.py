@@ -121,13 +121,13 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-_WIDTH, _ROW, _GAP, _LABEL, _CHAR = 880, 64, 40, 22, 7.4
+_WIDTH, _ROW, _GAP, _CHAR = 820, 64, 34, 7.6
 
 
 def picture() -> str:
-    """The rows as boxes with an arrow wherever a row really imports from the row below or beyond it, as SVG."""
+    """The rows as boxes, with an arrow between neighbours where one really imports from the other, as SVG."""
     found = room_imports()
-    height = len(ROWS) * (_ROW + _GAP) + 10
+    height = len(ROWS) * (_ROW + _GAP) - _GAP + 10
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="t"',
         'font-family="system-ui, sans-serif" font-size="13">',
@@ -136,36 +136,21 @@ def picture() -> str:
         '<path d="M0 0 8 4 0 8z" fill="#555"/></marker></defs>',
         f'<rect width="{_WIDTH}" height="{height}" fill="#fff"/>',
     ]
-    reached: dict[int, set[int]] = {i: set() for i in range(len(ROWS))}
-    for room, targets in found.items():
-        reached[row_of(room)] |= {row_of(target) for target in targets}
     for index, row in enumerate(ROWS):
         top = 5 + index * (_ROW + _GAP)
         parts += [
-            f'<rect x="5" y="{top}" width="{_WIDTH - 70}" height="{_ROW}" rx="6" fill="#eef2f7" stroke="#9fb3c8"/>',
+            f'<rect x="5" y="{top}" width="{_WIDTH - 10}" height="{_ROW}" rx="6" fill="#eef2f7" stroke="#9fb3c8"/>',
             f'<text x="16" y="{top + 18}" fill="#486581" font-size="11">{row.title}</text>',
         ]
         x = 16.0
         for room in row.rooms:
-            wide = len(room) * _CHAR + 14
+            wide = len(room) * _CHAR + 16
             parts.append(
                 f'<rect x="{x:g}" y="{top + 26}" width="{wide:g}" height="28" rx="4" fill="#fff" stroke="#627d98"/>'
                 f'<text x="{x + wide / 2:g}" y="{top + 44}" text-anchor="middle" fill="#102a43">{room}</text>'
             )
             x += wide + 8
-        below = sorted(t for t in reached[index] if t > index)
-        parts += [_arrow(index, target) for target in below]
+        if any(row_of(target) == index + 1 for room in row.rooms for target in found.get(room, ())):
+            arrow = f"M{_WIDTH / 2:g} {top + _ROW} V{top + _ROW + _GAP - 2}"
+            parts.append(f'<path d="{arrow}" stroke="#555" marker-end="url(#a)" fill="none"/>')
     return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _arrow(start: int, end: int) -> str:
-    """Straight down to the next row; around the right-hand side to rows further down."""
-    bottom, top = 5 + start * (_ROW + _GAP) + _ROW, 5 + end * (_ROW + _GAP)
-    if end == start + 1:
-        return f'<path d="M{_WIDTH / 2 - 30:g} {bottom} V{top - 2}" stroke="#555" marker-end="url(#a)" fill="none"/>'
-    edge = _WIDTH - 65
-    reach = edge + 8 + 10 * (end - start - 1) + 2 * start
-    return (
-        f'<path d="M{edge} {bottom - 30 + 4 * end} H{reach} V{top + 14 + 6 * start} H{edge + 2}" stroke="#9a9a9a"'
-        ' marker-end="url(#a)" fill="none"/>'
-    )

@@ -1,5 +1,6 @@
 """Every command in README and docs runs; every output shown is what is printed now."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,15 @@ def test_commands_of_a_page_are_answered(page: Path) -> None:
                 if not command.startswith(docs.ONLINE):
                     status, printed = docs.run(command)
                     assert status in (0, 1), [command, *printed]
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
+def test_python_shown_runs(name: str) -> None:
+    text = (docs.ROOT / name).read_text(encoding="utf-8")
+    snippets = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert snippets
+    for snippet in snippets:
+        exec(compile(snippet, name, "exec"), {})
 
 
 def test_files_shown_are_the_files() -> None:
