@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from moesize.api import check
+    from moesize.engines.base import EngineOptions
     from moesize.errors import MoesizeError
     from moesize.hardware.gpu import load_gpu
     from moesize.model.loader import load_model
@@ -11,10 +12,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["CheckReport", "MoesizeError", "__version__", "check", "load_gpu", "load_model"]
+__all__ = ["CheckReport", "EngineOptions", "MoesizeError", "__version__", "check", "load_gpu", "load_model"]
 
 _HOMES = {
     "CheckReport": "moesize.report_model",
+    "EngineOptions": "moesize.engines.base",
     "MoesizeError": "moesize.errors",
     "check": "moesize.api",
     "load_gpu": "moesize.hardware.gpu",

@@ -1,5 +1,6 @@
 """`size()`, the function behind `check`: the one place where model, quantisation, GPU, engine and workload meet."""
 
+from dataclasses import replace
 from math import isfinite
 
 from moesize import results as out
@@ -48,6 +49,7 @@ def size(
     cpu_offload_gib: float = 0,
     enforce_eager: bool = False,
     offline: bool = False,
+    options: EngineOptions | None = None,
 ) -> out.CheckResult:
     """Whether a model, served this way, fits on these GPUs.
 
@@ -71,6 +73,7 @@ def size(
         cpu_offload_gib: Weights kept in host memory, per GPU.
         enforce_eager: No CUDA graphs.
         offline: Never ask the Hub.
+        options: Settings only some engines have; those above take precedence.
 
     Raises:
         MoesizeError: the question cannot be answered; its text says why in one sentence.
@@ -91,7 +94,8 @@ def size(
         pp=pp,
         dp=dp,
         ep=ep,
-        options=EngineOptions(
+        options=replace(
+            options or EngineOptions(),
             gpu_memory_utilization=gpu_memory_utilization,
             max_num_batched_tokens=max_num_batched_tokens,
             max_num_seqs=max_num_seqs,

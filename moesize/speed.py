@@ -13,7 +13,7 @@ from moesize.compute.roofline import (
 )
 from moesize.memory.kv_cache import sequence_bytes
 from moesize.memory.layout import Layout, stages
-from moesize.memory.sharding import RankTensor, rank_tensors
+from moesize.memory.sharding import RankTensor, ShardingRules, rank_tensors
 from moesize.model.spec import ModelSpec
 from moesize.question import Question
 
@@ -97,4 +97,5 @@ def _rate_dtype(question: Question) -> str:
 
 def _held(spec: ModelSpec, layout: Layout) -> list[tuple[RankTensor, ...]]:
     """Tensors of every stage."""
-    return [rank_tensors(spec, layout, stage) for stage in stages(spec.num_layers, layout.pp)]
+    rules = ShardingRules(towers_whole=True)  # decoding reads none of them
+    return [rank_tensors(spec, layout, stage, rules) for stage in stages(spec.num_layers, layout.pp)]

@@ -55,6 +55,7 @@ class EngineOptions:
     cpu_offload_bytes: int = 0
     kv_cache_memory_bytes: int | None = None
     redundant_experts: int = 0
+    mm_encoder_data_parallel: bool = False
     n_gpu_layers: int | None = None
     n_cpu_moe: int | None = None
     flash_attention: bool | None = None

@@ -1,6 +1,7 @@
 """How a model is spread over GPUs."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from moesize.errors import InputError
 
@@ -38,8 +39,7 @@ class Layout:
         return " ".join(parts + (["ep"] if self.ep else [])) or "one GPU"
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """A run of layers one pipeline rank holds; the first has the embedding, the last the final norm and the head."""
 
     layers: range

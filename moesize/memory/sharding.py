@@ -4,7 +4,8 @@ The rules are those of vLLM's layers (`layers/linear.py`, `layers/vocab_parallel
 `layers/fused_moe/config.py`); engines that differ say so in their `ShardingRules`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from moesize.memory.layout import Layout, LayoutError, Stage
 from moesize.model.spec import ModelSpec, Role, Segment, Split, Tensor
@@ -15,8 +16,7 @@ _FIRST_STAGE_ROLES = (Role.EMBEDDING, Role.POSITION_EMBEDDING)
 _TOWERS = (Role.VISION, Role.AUDIO)
 
 
-@dataclass(frozen=True, slots=True)
-class ShardingRules:
+class ShardingRules(NamedTuple):
     """Where engines differ.
 
     Attributes:
@@ -24,16 +24,18 @@ class ShardingRules:
         experts_over_dp: Without EP, experts are split over tp × dp ranks (vLLM's flattened tensor parallelism).
         redundant_experts: Extra copies of experts EPLB spreads over the ranks.
         ends_on_every_stage: Embedding, final norm and head are built on every pipeline stage, not on the ends alone.
+        towers_whole: Vision and audio towers are on every rank, which then share the images (vLLM's
+            `--mm-encoder-tp-mode data`).
     """
 
     vocab_multiple: int = 64
     experts_over_dp: bool = True
     redundant_experts: int = 0
     ends_on_every_stage: bool = False
+    towers_whole: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RankTensor:
+class RankTensor(NamedTuple):
     """A tensor of the model and the part of it the fullest rank of a stage holds."""
 
     whole: Tensor
@@ -81,6 +83,8 @@ def shard(tensor: Tensor, layout: Layout, rules: ShardingRules) -> Tensor:
     if tensor.experts and layout.ep:
         placed = ceil_div(tensor.experts + rules.redundant_experts, layout.ep_size)
         return replace(tensor, experts=placed)
+    if rules.towers_whole and tensor.role in (Role.VISION, Role.AUDIO):
+        return tensor
     ways = layout.tp
     if tensor.role is Role.ROUTED_EXPERT and rules.experts_over_dp:
         ways *= layout.dp

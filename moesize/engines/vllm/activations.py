@@ -5,7 +5,7 @@ shapes reproduce the peaks its own runner shows on fake tensors (`validation/`),
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from moesize.engines.base import Term
 from moesize.engines.vllm.calibrated import Beyond
@@ -19,8 +19,7 @@ _DENSE_MLP = (Role.MLP, Role.SHARED_EXPERT)
 _MIXERS = (Role.ATTENTION, Role.LINEAR_ATTENTION, Role.STATE_SPACE)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What one scheduler step may hold."""
 
     batched_tokens: int

@@ -5,10 +5,9 @@ layout, with the median of what was left beside the derived terms and the range 
 """
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from moesize.engines.vllm.constants import version_key
 from moesize.hardware.gpu import GpuSpec
@@ -22,8 +21,7 @@ _HOPPER = (9, 10)
 _UNMEASURED = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(NamedTuple):
     """Bytes and the interval they have been seen in."""
 
     n_bytes: int
@@ -36,8 +34,7 @@ class Figure:
         return Figure(self.n_bytes, low, round(self.n_bytes + factor * (self.high_bytes - self.n_bytes)))
 
 
-@dataclass(frozen=True, slots=True)
-class Beyond:
+class Beyond(NamedTuple):
     """What a rank takes beyond the derived terms: kernels' scratch in torch, and memory outside torch."""
 
     activation: Figure

@@ -1,6 +1,6 @@
 """What the pool of a deployment holds: blocks, tokens, the longest sequence, sequences at once."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from moesize.engines.base import KvPool, Request
 from moesize.engines.vllm.activations import Step
@@ -9,8 +9,7 @@ from moesize.engines.vllm.pool import PoolPlan
 from moesize.memory.kv_cache import bytes_per_token, state_bytes_per_sequence
 
 
-@dataclass(frozen=True, slots=True)
-class Capacity:
+class Capacity(NamedTuple):
     """The pool as the report shows it, and what vLLM itself prints of it."""
 
     pool: KvPool

@@ -1,10 +1,9 @@
 """vLLM's rules by version, read from `constants.yaml`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from moesize.data import read_yaml
 from moesize.errors import InputError
@@ -14,8 +13,7 @@ from moesize.quant.kv import KvFormat
 _FILE = Path(__file__).with_name("constants.yaml")
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """The rules of one version; calibrated terms are read from `entry` by the module that prices them."""
 
     version: str

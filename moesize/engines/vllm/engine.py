@@ -3,10 +3,11 @@
 Source: vllm `v1/worker/gpu_worker.py` (determine_available_memory) and `v1/core/kv_cache_utils.py`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
+from typing import NamedTuple
 
-from moesize.engines.base import EnginePlan, Request, Term
+from moesize.engines.base import EngineOptions, EnginePlan, Request, Term
 from moesize.engines.vllm.activations import Step, activation_terms
 from moesize.engines.vllm.calibrated import Beyond, beyond
 from moesize.engines.vllm.capacity import capacity_of
@@ -23,8 +24,7 @@ from moesize.model.spec import ModelSpec, Role
 from moesize.units import gib
 
 
-@dataclass(frozen=True, slots=True)
-class _Rank:
+class _Rank(NamedTuple):
     """One pipeline stage's fullest rank: what it spends inside the budget, and its pool."""
 
     terms: tuple[Term, ...]
@@ -107,17 +107,21 @@ def _check_layout(request: Request) -> None:
         )
 
 
-def sharding_rules(spec: ModelSpec, rules: Rules, redundant_experts: int = 0) -> ShardingRules:
+def sharding_rules(spec: ModelSpec, rules: Rules, options: EngineOptions | None = None) -> ShardingRules:
     """How vLLM divides this model."""
-    everywhere = spec.architecture in rules.entry("ends_on_every_stage")["families"]
+    options = options or EngineOptions()
     return ShardingRules(
-        vocab_multiple=64, experts_over_dp=True, redundant_experts=redundant_experts, ends_on_every_stage=everywhere
+        vocab_multiple=64,
+        experts_over_dp=True,
+        redundant_experts=options.redundant_experts,
+        ends_on_every_stage=spec.architecture in rules.entry("ends_on_every_stage")["families"],
+        towers_whole=options.mm_encoder_data_parallel,
     )
 
 
 def _rank(request: Request, rules: Rules, step: Step, stage: Stage, budget: int, rest: Beyond) -> _Rank:
     spec, layout, options = request.spec, request.layout, request.options
-    tensors = rank_tensors(spec, layout, stage, sharding_rules(spec, rules, options.redundant_experts))
+    tensors = rank_tensors(spec, layout, stage, sharding_rules(spec, rules, options))
     if spec.counts:
         weights = published_weight_terms(spec, request.scheme, layout.gpus)
     else:
@@ -132,7 +136,7 @@ def _rank(request: Request, rules: Rules, step: Step, stage: Stage, budget: int,
     rank = _Rank(terms, plan_pool(pages_of(spec, request.kv_format, layout, stage.layers, rules), rules), 0)
     wanted = options.kv_cache_memory_bytes
     available = max(0, budget - rank.spent_bytes) if wanted is None else wanted
-    return replace(rank, available_bytes=available)
+    return rank._replace(available_bytes=available)
 
 
 def _notes(request: Request, rest: Beyond, rank: _Rank) -> tuple[str, ...]:

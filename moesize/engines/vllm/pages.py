@@ -4,8 +4,9 @@ Source: vllm `v1/kv_cache_interface.py` (page_size_bytes of each KVCacheSpec); c
 makes itself (`validation/`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
+from typing import NamedTuple
 
 from moesize.engines.vllm.constants import Rules
 from moesize.memory.kv_cache import entry_bytes, rank_kv_heads
@@ -18,13 +19,12 @@ from moesize.units import DTYPE_BYTES, ceil_div, round_up
 _PADDED_HEAD = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What `count` equal layers ask for.
+class Page(NamedTuple):
+    """What equal layers ask for.
 
     Attributes:
         kind: FULL (also latent and indexer), SLIDING, CHUNKED or STATE.
-        count: Layers of this kind on the stage.
+        layers: How many of this kind are on the stage.
         block_tokens: Tokens of one block.
         n_bytes: Bytes of one block of one layer.
         window_tokens: Of a sliding window or a chunk.
@@ -33,7 +33,7 @@ class Page:
     """
 
     kind: CacheKind
-    count: int
+    layers: int
     block_tokens: int
     n_bytes: int
     window_tokens: int | None = None
@@ -98,10 +98,10 @@ def _align_with_states(tokens: list[Page], states: list[Page], caches: list[Cach
     """
     largest = max(page.n_bytes for page in states)
     if not tokens:
-        return tuple(replace(page, n_bytes=largest, block_tokens=rules.default_block_tokens) for page in states)
+        return tuple(page._replace(n_bytes=largest, block_tokens=rules.default_block_tokens) for page in states)
     per_token = max(page.n_bytes // page.block_tokens for page in tokens)
     align = max(rules.state_alignment_tokens(c.mixer) for c in caches if c.kind is CacheKind.STATE)
     block = max(rules.default_block_tokens, round_up(ceil_div(largest, per_token), align))
-    grown = [replace(p, block_tokens=block, n_bytes=p.n_bytes // p.block_tokens * block) for p in tokens]
+    grown = [p._replace(block_tokens=block, n_bytes=p.n_bytes // p.block_tokens * block) for p in tokens]
     size = max(p.n_bytes for p in grown)
-    return (*grown, *(replace(p, n_bytes=size, block_tokens=block) for p in states))
+    return (*grown, *(p._replace(n_bytes=size, block_tokens=block) for p in states))

@@ -6,7 +6,7 @@ vllm `v1/core/kv_cache_utils.py` (`get_kv_cache_groups`, `get_kv_cache_config_fr
 checked against the plans vLLM 0.33 makes itself (`validation/`).
 """
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from moesize.engines.vllm.constants import Rules
 from moesize.engines.vllm.pages import Page
@@ -14,16 +14,14 @@ from moesize.model.spec import CacheKind
 from moesize.units import ceil_div
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Layers that take blocks together; `layers` counts the padding too."""
 
     page: Page
     layers: int
 
 
-@dataclass(frozen=True, slots=True)
-class PoolPlan:
+class PoolPlan(NamedTuple):
     """The groups of one stage, and the bytes one block of the shared pool takes."""
 
     groups: tuple[Group, ...]
@@ -58,7 +56,7 @@ def plan_pool(pages: tuple[Page, ...], rules: Rules) -> PoolPlan | None:
     if not pages:
         return None
     if not rules.hybrid_groups:
-        pages = tuple(replace(p, kind=CacheKind.FULL) if p.kind is not CacheKind.STATE else p for p in pages)
+        pages = tuple(p._replace(kind=CacheKind.FULL) if p.kind is not CacheKind.STATE else p for p in pages)
     if all(page.kind is CacheKind.FULL for page in pages) or len(_types(pages)) == 1:
         return _one_group(pages)
     return _grouped(_merge(_unified(pages)), rules)
@@ -69,8 +67,8 @@ def _types(pages: tuple[Page, ...]) -> set[tuple[CacheKind, int | None, int]]:
 
 
 def _one_group(pages: tuple[Page, ...]) -> PoolPlan:
-    total = sum(page.n_bytes * page.count for page in pages)
-    return PoolPlan((Group(pages[0], sum(p.count for p in pages)),), total)
+    total = sum(page.n_bytes * page.layers for page in pages)
+    return PoolPlan((Group(pages[0], sum(p.layers for p in pages)),), total)
 
 
 def _unified(pages: tuple[Page, ...]) -> tuple[Page, ...]:
@@ -81,22 +79,22 @@ def _unified(pages: tuple[Page, ...]) -> tuple[Page, ...]:
 
 def _grown(page: Page, size: int) -> Page:
     if page.kind is not CacheKind.STATE and page.resizable and size % page.n_bytes == 0:
-        return replace(page, n_bytes=size, block_tokens=page.block_tokens * (size // page.n_bytes))
-    return replace(page, n_bytes=size)
+        return page._replace(n_bytes=size, block_tokens=page.block_tokens * (size // page.n_bytes))
+    return page._replace(n_bytes=size)
 
 
 def _merge(pages: tuple[Page, ...]) -> tuple[Page, ...]:
     """Layers that ask for the same are one kind, whichever cache of the model they came from."""
     counts: dict[Page, int] = {}
     for page in pages:
-        key = replace(page, count=0)
-        counts[key] = counts.get(key, 0) + page.count
-    return tuple(replace(page, count=n) for page, n in counts.items())
+        key = page._replace(layers=0)
+        counts[key] = counts.get(key, 0) + page.layers
+    return tuple(page._replace(layers=n) for page, n in counts.items())
 
 
 def _grouped(pages: tuple[Page, ...], rules: Rules) -> PoolPlan:
-    counts = [page.count for page in pages]
+    counts = [page.layers for page in pages]
     small, large = min(counts), max(counts)
     size = large if large < rules.group_padding_limit * small else small
-    groups = [Group(page, size) for page in pages for _ in range(ceil_div(page.count, size))]
+    groups = [Group(page, size) for page in pages for _ in range(ceil_div(page.layers, size))]
     return PoolPlan(tuple(groups), size * pages[0].n_bytes)

@@ -2,7 +2,7 @@
 
 from moesize.engines.base import Request, Term, exact
 from moesize.engines.vllm.constants import Rules
-from moesize.engines.vllm.loaded import Kernels, expert_bias_bytes, loaded_bytes
+from moesize.engines.vllm.loaded import Kernels, loaded_bytes
 from moesize.memory.layout import Stage
 from moesize.memory.sharding import RankTensor
 from moesize.memory.weights import published_share_bytes
@@ -65,6 +65,8 @@ def rank_weights(
             if sparse and _stays_wide(mine):
                 fmt = None  # noqa: PLW2901
             if fused_experts and mine.role is Role.ROUTED_EXPERT and mine.kind is Kind.VECTOR:
+                from moesize.engines.vllm.kernels import expert_bias_bytes  # noqa: PLC0415  only MXFP4
+
                 n_bytes = expert_bias_bytes(mine, kernels)
             else:
                 n_bytes = loaded_bytes(mine, fmt, kernels)
