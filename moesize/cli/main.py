@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "model": ("model", "app"),
     "gpus": ("gpus", "app"),
     "quants": ("quants", "quants"),
+    "probe": ("probe", "probe"),
 }
 
 EXIT_FITS = 0

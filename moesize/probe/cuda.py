@@ -89,7 +89,7 @@ def require(index: int) -> None:
         built = torch.version.cuda or torch.version.hip
         why = "finds no device" if built else "is built without CUDA"
         raise InputError(
-            f"torch {torch.__version__} {why}; --device cpu runs the same steps in host memory, --dry-run shows the plan"
+            f"torch {torch.__version__} {why}; --device cpu runs the same steps in host memory, --dry-run plans them"
         )
     count = torch.cuda.device_count()
     if not 0 <= index < count:

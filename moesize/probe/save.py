@@ -1,0 +1,43 @@
+"""What a probe leaves for later questions: the constants of this card and driver."""
+
+from moesize.calibration import Measured, write_calibration
+from moesize.errors import InputError
+from moesize.probe.results import ProbeResult
+
+#: row of the probe -> term of the engines
+_TERMS = {"CUDA context": "CUDA context", "beyond torch": "outside torch"}
+
+
+def calibration_text(result: ProbeResult, date: str) -> str:
+    """The calibration file of a run; what lies beyond torch holds for one GPU, because nothing communicates here.
+
+    Raises:
+        InputError: nothing was measured that an engine's constants are made of.
+    """
+    facts = result.device
+    measured = []
+    for row in result.rows:
+        if row.term in _TERMS and row.measured_bytes is not None:
+            only_for = {"tp": 1} if row.term == "beyond torch" else {}
+            n_bytes = row.measured_bytes
+            measured.append(Measured(_TERMS[row.term], n_bytes, n_bytes, n_bytes, only_for))
+    if not measured:
+        raise InputError(
+            f"nothing to save: {facts.name} has no context of a driver; constants are measured on a GPU"
+            " (nvidia-ml-py tells the context apart), or taken from a server's log by `moesize observe LOG --save`"
+        )
+    return write_calibration(
+        made_by="moesize probe",
+        device=facts.name,
+        engine=f"{result.asked.engine} {result.asked.engine_version}",
+        date=date,
+        facts={
+            "driver": facts.driver,
+            "runtime": facts.runtime,
+            "torch": facts.torch,
+            "memory_bytes": facts.total_bytes,
+            "model": result.asked.model,
+            "quant": result.asked.quant,
+        },
+        measured=tuple(measured),
+    )
