@@ -8,6 +8,13 @@ from moesize.errors import UnknownNameError
 #: name -> (module, class)
 ENGINES: dict[str, tuple[str, str]] = {
     "vllm": ("moesize.engines.vllm.engine", "Vllm"),
+    "sglang": ("moesize.engines.sglang.engine", "SgLang"),
+    "llama.cpp": ("moesize.engines.llama_cpp.engine", "LlamaCpp"),
+    "ollama": ("moesize.engines.llama_cpp.engine", "Ollama"),
+    "tensorrt-llm": ("moesize.engines.tensorrt_llm.engine", "TensorRtLlm"),
+    "transformers": ("moesize.engines.transformers.engine", "Transformers"),
+    "tgi": ("moesize.engines.tgi.engine", "Tgi"),
+    "deepspeed": ("moesize.engines.deepspeed.engine", "DeepSpeed"),
 }
 
 

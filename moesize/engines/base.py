@@ -1,6 +1,6 @@
 """What every serving engine answers: how much memory it may use, what it spends, and what its KV pool holds."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from moesize.hardware.gpu import GpuSpec
@@ -61,8 +61,7 @@ class EngineOptions:
     flash_attention: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """All an engine needs to plan."""
 
     spec: ModelSpec
@@ -71,7 +70,7 @@ class Request:
     gpu: GpuSpec
     layout: Layout
     workload: Workload
-    options: EngineOptions = field(default_factory=EngineOptions)
+    options: EngineOptions = EngineOptions()
     version: str | None = None
 
 

@@ -12,7 +12,7 @@ _MLPS = (Role.MLP, Role.SHARED_EXPERT, Role.ROUTED_EXPERT)
 def forward_bytes(tensors: Iterable[RankTensor], *, hidden_size: int, tokens: int, element_bytes: int) -> int:
     """Hidden and residual rows beside what goes in and out of the widest layer, for `tokens` at once.
 
-    A routed expert's columns count for every expert a token selects. Activations of one layer are freed before the next.
+    A routed expert's columns count for every expert a token selects. One layer's are freed before the next.
     """
     mixer = mlp = 0
     for held in tensors:

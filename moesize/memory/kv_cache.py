@@ -73,7 +73,7 @@ def rank_kv_heads(cache: Cache, tp: int) -> int:
 
 
 class LayerCache(NamedTuple):
-    """What equal layers of one rank keep: bytes of a token in one layer, and the tokens after which it stops growing."""
+    """What equal layers of one rank keep: bytes of a token in one layer, and the tokens a window stops at."""
 
     kind: CacheKind
     layers: int

@@ -1,0 +1,1 @@
+"""DeepSpeed: FastGen and ZeRO-Inference."""
