@@ -6,7 +6,7 @@ from scripts.docgen.architecture import ROWS, imports, room_imports, room_of, ro
 
 #: third-party package -> the modules or rooms that may import it at all
 ALLOWED = {
-    "torch": ("moesize.probe.cpu", "moesize.probe.cuda", "moesize.probe.stack"),
+    "torch": ("moesize.probe",),
     "transformers": (),
     "huggingface_hub": ("moesize.model.hub", "moesize.model.hub_http"),
     "typer": ("moesize.cli",),

@@ -21,11 +21,11 @@ ROWS = (
     Row("the command line", ("cli", "__main__")),
     Row(
         "what a command answers with",
-        ("report", "gate", "probe", "compare", "plan", "explain", "api", "report_model"),
+        ("report", "gate", "probe", "compare", "plan", "explain", "survey", "api", "report_model"),
     ),
     Row(
         "one question, answered",
-        ("sizing", "advice", "layouts", "launch_lines", "question", "speed", "verdict"),
+        ("sizing", "advice", "calibration", "curves", "layouts", "launch_lines", "question", "speed", "verdict"),
     ),
     Row("bytes and FLOPs", ("engines", "compute", "memory")),
     Row("facts", ("quant", "model", "hardware")),
