@@ -194,7 +194,7 @@ def answer(question: Question) -> out.CheckResult:
 
 def hardware_notes(question: Question) -> list[str]:
     """What the GPU's generation makes of the formats asked for: nothing where it computes in them."""
-    if question.gpu.compute_capability is None:
+    if question.gpu.compute_capability is None or _computes_natively(question):
         return []
     from moesize.quant.hardware import Level, gpu_support  # noqa: PLC0415  cards without a capability need none of it
 
@@ -207,6 +207,12 @@ def hardware_notes(question: Question) -> list[str]:
     except InputError as error:
         cache_note = str(error)
     return [*notes, cache_note] if cache_note else notes
+
+
+def _computes_natively(question: Question) -> bool:
+    """Whether weights and cache are in a 16-bit dtype the card computes in: then there is nothing to say."""
+    plain = {"bfloat16": "bf16", "float16": "fp16"}.get(question.scheme.dtype)
+    return question.scheme.format is None and question.kv.bits >= 16 and plain in question.gpu.native_formats
 
 
 def _advice(question: Question, evaluation: Evaluation) -> list[out.Suggestion]:

@@ -1,10 +1,9 @@
 """Whether a GPU computes in a format, runs it through a weight-only kernel, or cannot run it, from `hardware.yaml`."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from moesize.data import read_yaml
 from moesize.errors import InputError
@@ -27,8 +26,7 @@ class Level(StrEnum):
     UNSUPPORTED = "unsupported"
 
 
-@dataclass(frozen=True, slots=True)
-class Support:
+class Support(NamedTuple):
     """The answer, as a sentence where there is something to say, with the source of the limit."""
 
     level: Level

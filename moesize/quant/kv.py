@@ -7,15 +7,14 @@ Widths and scales: vLLM `vllm/config/cache.py`, `v1/kv_cache_interface.py` and `
 (https://github.com/jy-yuan/KIVI), TurboQuant in vLLM (https://github.com/vllm-project/vllm/pull/38479).
 """
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from moesize.errors import InputError, UnknownNameError
 from moesize.units import DTYPE_BYTES, ceil_div
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """How one vector of a head is stored.
 
     `bits` per element, `group_bytes` of scales per `group` elements, `extra_bytes` once.
@@ -40,8 +39,7 @@ class Row:
         return ceil_div(int(elements * self.bits * 8), 64) + scales + self.extra_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class KvFormat:
+class KvFormat(NamedTuple):
     """A cache format.
 
     Attributes:
@@ -185,19 +183,20 @@ def _formats() -> dict[str, KvFormat]:
         "sglang",
         "llama.cpp",
         "tensorrt-llm",
+        "tgi",
         "deepspeed",
         "transformers",
         "exllamav2",
         "exllamav3",
         "lmdeploy",
     )
-    cuda = ("vllm", "sglang", "tensorrt-llm")
+    cuda = ("vllm", "sglang", "tensorrt-llm", "tgi")
     found = [_both(dtype, Row(8.0 * DTYPE_BYTES[dtype]), every) for dtype in ("float32", "float16", "bfloat16")]
     byte = Row(8)
     # One scale for a whole layer: no bytes per token. Ampere reads it through FlashInfer; Triton's kernels need Ada.
     found += [
         KvFormat(n, byte, byte, e, 8.0, 8.9)
-        for n, e in (("fp8", cuda), ("fp8_e4m3", cuda), ("fp8_e5m2", ("vllm", "sglang")), ("fp8_inc", ("vllm",)))
+        for n, e in (("fp8", cuda), ("fp8_e4m3", cuda), ("fp8_e5m2", ("vllm", "sglang", "tgi")), ("fp8_inc", ("vllm",)))
     ]
     found += [
         KvFormat("int8", byte, byte, ("tensorrt-llm",), 7.0),

@@ -90,7 +90,7 @@ class Vllm:
 def _as_served(request: Request) -> Request:
     """The request with the model in the dtype it is served in: that of what the quantisation leaves alone."""
     spec, dtype = request.spec, request.scheme.dtype
-    return request if spec.dtype == dtype else replace(request, spec=replace(spec, dtype=dtype))
+    return request if spec.dtype == dtype else request._replace(spec=replace(spec, dtype=dtype))
 
 
 def _check_layout(request: Request) -> None:

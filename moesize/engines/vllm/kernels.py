@@ -10,10 +10,12 @@ from typing import Any
 
 from moesize.engines.vllm.loaded import Kernels
 from moesize.memory.layout import LayoutError
+from moesize.memory.sharding import RankTensor
 from moesize.model.spec import Kind, Role, Split, Tensor
 from moesize.quant.floats import Fp8Block, Fp8Channel, Fp8Tensor, MxFp4, NvFp4
 from moesize.quant.formats import WeightFormat
 from moesize.quant.integers import Awq, Gptq, PackedInt
+from moesize.quant.scheme import QuantScheme
 from moesize.units import DTYPE_BYTES, ceil_div, round_up
 
 #: Projections vLLM fuses into the one before them: they bring no scalars of their own.
@@ -172,6 +174,22 @@ def expert_bias_bytes(part: Tensor, kernels: Kernels) -> int:
     pads = kernels.rules.entry("mxfp4_experts")
     multiple = pads["intermediate_multiple"] * 2 if "gate_up" in part.name else pads["hidden_multiple"]
     return round_up(part.shape[-1], multiple) * DTYPE_BYTES[pads["bias_dtype"]] * part.copies
+
+
+def has_mxfp4_experts(tensors: tuple[RankTensor, ...], scheme: QuantScheme) -> bool:
+    """Whether routed experts run through the fused MXFP4 kernels."""
+    routed = (t.whole for t in tensors if t.whole.role is Role.ROUTED_EXPERT)
+    return any(isinstance(fmt, MxFp4) for whole in routed for _, fmt in scheme.parts(whole))
+
+
+def expert_scales_bytes(tensors: tuple[RankTensor, ...], scheme: QuantScheme) -> int:
+    """FlashInfer's per-tensor FP8 experts keep two products of scales per expert and two scales per layer."""
+    fmt = scheme.format
+    if not (isinstance(fmt, Fp8Tensor) and fmt.static_inputs):
+        return 0
+    ends = ("w2.weight", "down_proj.weight", "down_proj")
+    parts = (t.part for t in tensors if t.part.role is Role.ROUTED_EXPERT and t.part.name.endswith(ends))
+    return sum(part.repeats * 16 for part in parts)
 
 
 def _follows(part: Tensor) -> bool:

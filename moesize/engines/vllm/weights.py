@@ -7,7 +7,6 @@ from moesize.memory.layout import Stage
 from moesize.memory.sharding import RankTensor
 from moesize.memory.weights import published_share_bytes
 from moesize.model.spec import CacheKind, Kind, ModelSpec, Role, Tensor
-from moesize.quant.floats import Fp8Tensor, MxFp4
 from moesize.quant.scheme import QuantScheme
 from moesize.units import DTYPE_BYTES
 
@@ -52,12 +51,12 @@ def rank_weights(
     by_role: dict[Role, int] = {}
     copies = 0
     sparse = any(cache.kind is CacheKind.INDEXER for cache in spec.caches)
-    fused_experts = any(
-        isinstance(fmt, MxFp4)
-        for t in tensors
-        if t.whole.role is Role.ROUTED_EXPERT
-        for _, fmt in scheme.parts(t.whole)
-    )
+    if scheme.format is not None:
+        from moesize.engines.vllm import kernels as quantised  # noqa: PLC0415  unquantised models need none of it
+
+        fused_experts = quantised.has_mxfp4_experts(tensors, scheme)
+    else:
+        fused_experts = False
     for held in tensors:
         part = held.part
         for piece, fmt in scheme.parts(held.whole):
@@ -65,9 +64,7 @@ def rank_weights(
             if sparse and _stays_wide(mine):
                 fmt = None  # noqa: PLW2901
             if fused_experts and mine.role is Role.ROUTED_EXPERT and mine.kind is Kind.VECTOR:
-                from moesize.engines.vllm.kernels import expert_bias_bytes  # noqa: PLC0415  only MXFP4
-
-                n_bytes = expert_bias_bytes(mine, kernels)
+                n_bytes = quantised.expert_bias_bytes(mine, kernels)
             else:
                 n_bytes = loaded_bytes(mine, fmt, kernels)
             by_role[mine.role] = by_role.get(mine.role, 0) + n_bytes
@@ -85,7 +82,7 @@ def rank_weights(
         ),
         ("expert maps", _expert_maps(tensors, request), "4 B per expert and MoE layer that say where each expert is"),
         ("attention scales", _attention_scales(request, stage), "scales of each attention layer's q, k, v and scores"),
-        ("expert scales", _expert_scales(tensors, request), "scalars of the fused experts of each layer"),
+        ("expert scales", _expert_scales(tensors, request.scheme), "scalars of the fused experts of each layer"),
         ("family buffers", family, "constants of the family's own class"),
         ("sparse attention buffers", sparse_buffers, "top-k of every batched token, a workspace per indexer layer"),
     ]
@@ -138,14 +135,12 @@ def _attention_scales(request: Request, stage: Stage) -> int:
     return layers * (24 if own_cache_method else 16)
 
 
-def _expert_scales(tensors: tuple[RankTensor, ...], request: Request) -> int:
-    """FlashInfer's per-tensor FP8 experts keep two products of scales per expert and two scales per layer."""
-    fmt = request.scheme.format
-    if not (isinstance(fmt, Fp8Tensor) and fmt.static_inputs):
+def _expert_scales(tensors: tuple[RankTensor, ...], scheme: QuantScheme) -> int:
+    if scheme.format is None:
         return 0
-    ends = ("w2.weight", "down_proj.weight", "down_proj")
-    parts = (t.part for t in tensors if t.part.role is Role.ROUTED_EXPERT and t.part.name.endswith(ends))
-    return sum(part.repeats * 16 for part in parts)
+    from moesize.engines.vllm.kernels import expert_scales_bytes  # noqa: PLC0415  unquantised models need none of it
+
+    return expert_scales_bytes(tensors, scheme)
 
 
 def _indexer_buffers(request: Request, stage: Stage, rules: Rules, batched_tokens: int) -> int:
