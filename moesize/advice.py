@@ -10,7 +10,7 @@ from moesize.hardware import catalogue
 from moesize.hardware.gpu import load_gpu
 from moesize.quant.names import resolve_quant
 from moesize.quant.sizes import bits_per_weight
-from moesize.question import Evaluation, Question, choose_kv, evaluate
+from moesize.question import LAYER_SPLIT_ENGINES, Evaluation, Question, choose_kv, evaluate
 from moesize.results import Suggestion
 from moesize.units import GIB, gib, round_up
 
@@ -57,11 +57,12 @@ def _smaller_cache(question: Question, evaluation: Evaluation, _tried: dict[str,
 
 
 def _more_gpus(question: Question, _evaluation: Evaluation, tried: dict[str, Any]) -> list[Suggestion]:
-    """The smallest tensor-parallel group of the same card."""
+    """The smallest group of the same card: tensor parallel, or stages for engines that split by layers."""
+    layout, along = question.layout, "pp" if question.engine in LAYER_SPLIT_ENGINES else "tp"
     for count in tried["gpu_counts"]:
-        if count <= question.layout.tp:
+        if count <= getattr(layout, along):
             continue
-        wider = replace(question.layout, tp=count)
+        wider = replace(layout, pp=count) if along == "pp" else replace(layout, tp=count)
         text, option = f"{wider.gpus}× {question.gpu.name}", f"--gpus {wider.gpus}"
         found = _try(replace(question, layout=wider), text, option)
         if found:

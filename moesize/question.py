@@ -17,7 +17,11 @@ from moesize.verdict import Judgement, Totals, judge, totals
 
 DEFAULT_CONTEXT_TOKENS = 8192
 #: Engines that cast float32 checkpoints when they load them.
-SIXTEEN_BIT_ENGINES = ("vllm", "sglang", "tensorrt-llm", "tgi")
+SIXTEEN_BIT_ENGINES = ("vllm", "sglang", "tensorrt-llm", "tgi", "deepspeed")
+#: Engines that give each GPU whole layers where others split every layer.
+LAYER_SPLIT_ENGINES = ("llama.cpp", "ollama", "transformers")
+#: Engines on GGUF files, whose cache is float16 unless told otherwise.
+_GGUF_ENGINES = ("llama.cpp", "ollama")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,12 @@ def evaluate(question: Question) -> Evaluation:
     return Evaluation(plan, totals(plan), verdict)
 
 
-def choose_layout(*, gpus: int | None, tp: int | None, pp: int, dp: int, ep: bool, spec: ModelSpec) -> Layout:
+def choose_layout(
+    *, gpus: int | None, tp: int | None, pp: int, dp: int, ep: bool, spec: ModelSpec, engine: str = "vllm"
+) -> Layout:
     """The layout asked for: tensor parallelism takes the GPUs that pipeline and data parallelism leave.
+
+    Engines that split by layers take them as stages.
 
     Raises:
         LayoutError: numbers that contradict each other.
@@ -79,6 +87,9 @@ def choose_layout(*, gpus: int | None, tp: int | None, pp: int, dp: int, ep: boo
     if ep and not spec.experts.routed:
         raise LayoutError(f"expert parallelism needs experts, and {spec.name} is a dense model; leave --ep out")
     rest = pp * dp
+    if tp is None and engine in LAYER_SPLIT_ENGINES and pp == dp == 1:
+        tp, pp = 1, gpus or 1
+        rest = pp
     if tp is None:
         if gpus is not None and rest > 0 and gpus % rest:
             raise LayoutError(f"{gpus} GPUs do not divide by pp {pp} × dp {dp}")
@@ -102,6 +113,8 @@ def choose_scheme(spec: ModelSpec, quant: str | None, engine: str = "vllm") -> Q
 
 def choose_kv(spec: ModelSpec, scheme: QuantScheme, name: str, engine: str) -> KvFormat:
     """The KV cache format of a name; `auto` follows the checkpoint, then the model's dtype."""
+    if engine in _GGUF_ENGINES:
+        return kv_format(name, dtype="float16", engine="llama.cpp")
     found = kv_format(name, dtype=scheme.dtype, checkpoint=scheme.kv_format, engine=engine)
     sparse = any(cache.kind is CacheKind.INDEXER for cache in spec.caches)
     if sparse and engine == "vllm" and found.name.startswith("fp8"):

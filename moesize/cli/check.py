@@ -6,6 +6,7 @@ import typer
 
 from moesize.cli import options as opt
 from moesize.cli import output
+from moesize.engines.base import EngineOptions
 from moesize.results import CheckResult
 from moesize.sizing import size
 
@@ -32,6 +33,9 @@ def check(
     max_num_batched_tokens: opt.BatchedTokens = None,
     max_num_seqs: opt.Seqs = None,
     cpu_offload: opt.CpuOffload = 0.0,
+    n_gpu_layers: opt.GpuLayers = None,
+    n_cpu_moe: opt.CpuMoe = None,
+    flash_attention: opt.FlashAttention = None,
     enforce_eager: opt.Eager = False,
     offline: opt.Offline = False,
     strict: opt.Strict = False,
@@ -59,6 +63,7 @@ def check(
         cpu_offload_gib=cpu_offload,
         enforce_eager=enforce_eager,
         offline=offline,
+        options=EngineOptions(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe, flash_attention=flash_attention),
     )
     _show(result, fmt, output_path)
     return 0 if result.verdict == "fits" or (result.verdict == "tight" and not strict) else 1

@@ -52,10 +52,22 @@ Ep = Annotated[bool, typer.Option("--ep", "--enable-expert-parallel", help="Whol
 Utilization = Annotated[
     float | None, typer.Option("--gpu-memory-utilization", help="Fraction of the card the engine may use.")
 ]
-BatchedTokens = Annotated[int | None, typer.Option("--max-num-batched-tokens", help="Tokens of one scheduler step.")]
-Seqs = Annotated[int | None, typer.Option("--max-num-seqs", help="Sequences of one scheduler step.")]
+BatchedTokens = Annotated[
+    int | None, typer.Option("--max-num-batched-tokens", "--ubatch-size", help="Tokens of one step.")
+]
+Seqs = Annotated[int | None, typer.Option("--max-num-seqs", "--parallel", help="Sequences of one step; slots.")]
 CpuOffload = Annotated[
     float, typer.Option("--cpu-offload", "--cpu-offload-gb", help="GiB of weights per GPU kept in host memory.")
+]
+GpuLayers = Annotated[
+    int | None, typer.Option("--n-gpu-layers", "-ngl", help="llama.cpp: layers on the GPU; the rest in host memory.")
+]
+CpuMoe = Annotated[
+    int | None, typer.Option("--n-cpu-moe", "-ncmoe", help="llama.cpp: first layers whose experts stay in host memory.")
+]
+FlashAttention = Annotated[
+    bool | None,
+    typer.Option("--flash-attn/--no-flash-attn", help="llama.cpp, transformers: whether scores are never kept whole."),
 ]
 Eager = Annotated[bool, typer.Option("--enforce-eager", help="No CUDA graphs.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the Hub.")]

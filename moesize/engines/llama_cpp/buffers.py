@@ -8,9 +8,10 @@ memory, so the largest of a few moments decides:
     attention  ubatch · 4 B · (2 · hidden + 2 · heads · head_dim [+ context · heads without flash attention]) + masks
     experts in host memory: two of a layer's expert matrices, copied over for batches, beside the MLP's rows
 
-Pipeline parallelism keeps copies of the inputs (mask and embedded tokens) beside them. The shapes reproduce the "compute
-buffer size" lines of public logs to the MiB where nothing fragments (`validation/data/runtime.yaml`); what is left over
-is the calibrated `compute_ratio`. What recurrent layers hold is not derived. Source: https://github.com/ggml-org/llama.cpp `src/llama-context.cpp` (graph_reserve).
+Pipeline parallelism keeps copies of the inputs (mask and embedded tokens) beside them. The shapes reproduce the
+"compute buffer size" lines of public logs to the MiB where nothing fragments (`validation/data/runtime.yaml`); what is
+left over is the calibrated `compute_ratio`. What recurrent layers hold is not derived.
+Source: https://github.com/ggml-org/llama.cpp `src/llama-context.cpp` (graph_reserve).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """llama.cpp and Ollama: no fraction, no pages; weights, the whole cache and the compute buffer must fit on each device.
 
-Sources: https://github.com/ggml-org/llama.cpp (`src/llama-model.cpp`, `src/llama-context.cpp`), its server's README, and
-for Ollama https://github.com/ollama/ollama `ml/device.go`.
+Sources: https://github.com/ggml-org/llama.cpp (`src/llama-model.cpp`, `src/llama-context.cpp`), its server, and for
+Ollama https://github.com/ollama/ollama `ml/device.go`.
 """
 
 from collections.abc import Mapping
@@ -211,7 +211,7 @@ def _weight_terms(request: Request, load: _Load) -> list[Term]:
     rest = (
         f"{scheme.name}, {of}{' and the output' if load.device.output else ''}; the input embedding stays on the host"
     )
-    terms = [exact("weights", "weights", load.other_weights, "counted", rest, source)]
+    terms = [exact("layers and output", "weights", load.other_weights, "counted", rest, source)]
     if load.expert_weights:
         formula = f"{scheme.name}, experts of the layers that keep them on the GPU"
         terms.append(exact("routed_expert", "weights", load.expert_weights, "counted", formula, source))
@@ -262,8 +262,8 @@ def _expert_note(request: Request, rules: Rules, load: _Load, weights: LayerWeig
         return []
     text = (
         f"--n-cpu-moe {found.host_layers} keeps the experts of {found.gpu_layers} layers on the GPU"
-        f" ({gib(found.gpu_bytes):.1f} GiB of weights) and {gib(found.host_bytes):.1f} GiB in host memory, of which a token"
-        f" reads {gib(found.host_read_bytes_per_token):.2f} GiB"
+        f" ({gib(found.gpu_bytes):.1f} GiB of weights) and {gib(found.host_bytes):.1f} GiB in host memory, of which a"
+        f" token reads {gib(found.host_read_bytes_per_token):.2f} GiB"
     )
     return [text]
 

@@ -61,7 +61,7 @@ def place(num_layers: int, gpus: int, n_gpu_layers: int | None, n_cpu_moe: int |
             held[gpu].append(position)
     return Placement(
         devices=tuple(Device(tuple(layers), i == output) for i, layers in enumerate(held)),
-        host_layers=tuple(range(first)),
+        host_layers=tuple(range(min(first, num_layers))),
         host_expert_layers=frozenset(range(min(n_cpu_moe or 0, num_layers))),
     )
 

@@ -165,10 +165,9 @@ def _log_lines(request: Request, rank: _Rank, pool: KvPool | None, settings: Set
     weights = sum(term.n_bytes for term in rank.terms if term.category == "weights")
     outside = [term for term in rank.terms if term.term.startswith("CUDA context")]
     free = request.gpu.memory_bytes - sum(term.n_bytes for term in outside)
-    lines = [
-        f"Load weight end. type={request.spec.architecture}, avail mem={gib(free - weights):.2f} GB,"
-        f" mem usage={gib(weights):.2f} GB."
-    ]
+    avail = gib(free - weights)
+    family = request.spec.architecture
+    lines = [f"Load weight end. type={family}, avail mem={avail:.2f} GB, mem usage={gib(weights):.2f} GB."]
     if pool is None:
         return tuple(lines)
     if not pool.tokens:
