@@ -97,18 +97,16 @@ def write_calibration(
     return text
 
 
-def calibrated(
-    plan: EnginePlan, calibration: Calibration, facts: Mapping[str, Any]
-) -> tuple[EnginePlan, tuple[str, ...]]:
-    """A plan with the calibration's figures for the terms it has, and the names of those that were replaced.
+def calibrated(plan: EnginePlan, calibration: Calibration, facts: Mapping[str, Any]) -> EnginePlan:
+    """A plan with the calibration's figures for the terms it has, and a note that names those that were replaced.
 
     The pool is not resized: its engine does that, when it is told what is left.
     """
     figures = {m.term: m for m in calibration.measured if all(facts.get(k) == v for k, v in m.only_for.items())}
     terms = tuple(_replaced(term, figures.get(term.term), calibration.label) for term in plan.terms)
-    used = tuple(dict.fromkeys(term.term for term in plan.terms if term.term in figures))
-    named = f"calibrated by {calibration.label}: {', '.join(used) or 'no term of this question'}"
-    return plan._replace(terms=terms, notes=(*plan.notes, named)), used
+    used = dict.fromkeys(term.term for term in plan.terms if term.term in figures)
+    note = f"calibrated by {calibration.label}: {', '.join(used) or 'no term of this question'}"
+    return plan._replace(terms=terms, notes=(*plan.notes, note))
 
 
 def _replaced(term: Term, figure: Measured | None, label: str) -> Term:

@@ -1,7 +1,7 @@
 """A sizing question with every name resolved, and its evaluation: what compare, plan, advice and check all run."""
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from moesize.engines import load_engine
 from moesize.engines.base import EngineOptions, EnginePlan, Request, Workload
@@ -14,6 +14,9 @@ from moesize.quant.kv import KvFormat, kv_format
 from moesize.quant.names import resolve_quant
 from moesize.quant.scheme import QuantScheme
 from moesize.verdict import Judgement, Totals, judge, totals
+
+if TYPE_CHECKING:
+    from moesize.calibration import Calibration
 
 DEFAULT_CONTEXT_TOKENS = 8192
 #: Engines that cast float32 checkpoints when they load them.
@@ -38,6 +41,7 @@ class Question:
     engine: str
     version: str | None
     options: EngineOptions
+    calibration: "Calibration | None" = None
 
 
 class Evaluation(NamedTuple):
@@ -55,7 +59,16 @@ def evaluate(question: Question) -> Evaluation:
         LayoutError: a layout the model or the engine does not allow.
         InputError: an engine, version or option that does not exist.
     """
-    plan = load_engine(question.engine).plan(
+    plan = _plan(question)
+    if question.calibration is not None:
+        plan = _calibrated(question, plan, question.calibration)
+    work = question.workload
+    verdict = judge(plan, question.gpu, context_tokens=work.context_tokens, concurrency=work.concurrency)
+    return Evaluation(plan, totals(plan), verdict)
+
+
+def _plan(question: Question) -> EnginePlan:
+    return load_engine(question.engine).plan(
         Request(
             spec=question.spec,
             scheme=question.scheme,
@@ -67,9 +80,28 @@ def evaluate(question: Question) -> Evaluation:
             version=question.version,
         )
     )
-    work = question.workload
-    verdict = judge(plan, question.gpu, context_tokens=work.context_tokens, concurrency=work.concurrency)
-    return Evaluation(plan, totals(plan), verdict)
+
+
+def _calibrated(question: Question, plan: EnginePlan, calibration: "Calibration") -> EnginePlan:
+    """The plan with the user's own measurements; vLLM sizes its pool again from what they leave."""
+    from moesize.calibration import calibrated  # noqa: PLC0415  only --calibration needs it
+
+    layout, options = question.layout, question.options
+    facts = {
+        "model": question.spec.name,
+        "quant": question.scheme.name,
+        "tp": layout.tp,
+        "pp": layout.pp,
+        "dp": layout.dp,
+        "max_num_batched_tokens": plan.max_num_batched_tokens,
+        "max_num_seqs": plan.max_num_seqs,
+    }
+    found = calibrated(plan, calibration, facts)
+    if question.engine != "vllm" or options.kv_cache_memory_bytes:
+        return found
+    left = plan.budget_bytes - sum(term.n_bytes for term in found.terms if term.in_budget)
+    again = replace(question, options=replace(options, kv_cache_memory_bytes=max(1, left)))
+    return calibrated(_plan(again), calibration, facts)
 
 
 def choose_layout(

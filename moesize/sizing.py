@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from math import isfinite
+from pathlib import Path
 
 from moesize import results as out
 from moesize.compute.experts import expected_distinct_experts
@@ -50,6 +51,7 @@ def size(
     enforce_eager: bool = False,
     offline: bool = False,
     options: EngineOptions | None = None,
+    calibration: str | Path | None = None,
 ) -> out.CheckResult:
     """Whether a model, served this way, fits on these GPUs.
 
@@ -74,6 +76,7 @@ def size(
         enforce_eager: No CUDA graphs.
         offline: Never ask the Hub.
         options: Settings only some engines have; those above take precedence.
+        calibration: A file `probe --save` or `observe --save` wrote; its terms replace those of public measurements.
 
     Raises:
         MoesizeError: the question cannot be answered; its text says why in one sentence.
@@ -103,6 +106,10 @@ def size(
             cpu_offload_bytes=_offload_bytes(cpu_offload_gib),
         ),
     )
+    if calibration is not None:
+        from moesize.calibration import read_calibration  # noqa: PLC0415  only --calibration needs it
+
+        question = replace(question, calibration=read_calibration(Path(calibration)))
     return answer(question)
 
 

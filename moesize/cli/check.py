@@ -37,6 +37,7 @@ def check(
     n_cpu_moe: opt.CpuMoe = None,
     flash_attention: opt.FlashAttention = None,
     enforce_eager: opt.Eager = False,
+    calibration: opt.Calibration = None,
     offline: opt.Offline = False,
     strict: opt.Strict = False,
     fmt: opt.OutputFormat = opt.Format.TEXT,
@@ -63,6 +64,7 @@ def check(
         cpu_offload_gib=cpu_offload,
         enforce_eager=enforce_eager,
         offline=offline,
+        calibration=calibration,
         options=EngineOptions(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe, flash_attention=flash_attention),
     )
     _show(result, fmt, output_path)

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gpus": ("gpus", "app"),
     "quants": ("quants", "quants"),
     "probe": ("probe", "probe"),
+    "observe": ("observe", "observe"),
 }
 
 EXIT_FITS = 0

@@ -70,6 +70,9 @@ FlashAttention = Annotated[
     typer.Option("--flash-attn/--no-flash-attn", help="llama.cpp, transformers: whether scores are never kept whole."),
 ]
 Eager = Annotated[bool, typer.Option("--enforce-eager", help="No CUDA graphs.")]
+Calibration = Annotated[
+    Path | None, typer.Option("--calibration", help="Your own card: a file of `probe --save` or `observe --save`.")
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the Hub.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Count `tight` as not fitting.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write there instead of to the terminal.")]

@@ -8,8 +8,19 @@ from moesize.probe.device import DeviceFacts
 from moesize.units import GIB, MIB
 
 #: compute capability -> generation (https://developer.nvidia.com/cuda-gpus)
-_GENERATIONS = {"7.0": "Volta", "7.5": "Turing", "8.0": "Ampere", "8.6": "Ampere", "8.7": "Ampere", "8.9": "Ada Lovelace",
-                "9.0": "Hopper", "10.0": "Blackwell", "10.3": "Blackwell", "12.0": "Blackwell", "12.1": "Blackwell"}  # fmt: skip
+_GENERATIONS = {
+    "7.0": "Volta",
+    "7.5": "Turing",
+    "8.0": "Ampere",
+    "8.6": "Ampere",
+    "8.7": "Ampere",
+    "8.9": "Ada Lovelace",
+    "9.0": "Hopper",
+    "10.0": "Blackwell",
+    "10.3": "Blackwell",
+    "12.0": "Blackwell",
+    "12.1": "Blackwell",
+}
 
 
 def card_yaml(facts: DeviceFacts, known: GpuSpec | None, today: date) -> str:
