@@ -147,7 +147,10 @@ def choose_kv(spec: ModelSpec, scheme: QuantScheme, name: str, engine: str) -> K
     """The KV cache format of a name; `auto` follows the checkpoint, then the model's dtype."""
     if engine in _GGUF_ENGINES:
         return kv_format(name, dtype="float16", engine="llama.cpp")
-    found = kv_format(name, dtype=scheme.dtype, checkpoint=scheme.kv_format, engine=engine)
+    # what a GGUF file keeps in float32 says nothing of what the cache is kept in
+    wide = scheme.method == "gguf" or scheme.dtype not in ("float16", "bfloat16", "float32")
+    dtype = ("bfloat16" if spec.dtype == "float32" else spec.dtype) if wide else scheme.dtype
+    found = kv_format(name, dtype=dtype, checkpoint=scheme.kv_format, engine=engine)
     sparse = any(cache.kind is CacheKind.INDEXER for cache in spec.caches)
     if sparse and engine == "vllm" and found.name.startswith("fp8"):
         return kv_format(

@@ -13,57 +13,49 @@ from moesize.hardware.gpu import GpuSpec, load_gpu
 from moesize.question import Evaluation, evaluate
 from moesize.sizing import ask
 from moesize.units import GIB, gib
+from validation.measured import Error, Verdict
 from validation.rows import Row, load_rows, model_of
 
 FILE = "runtime.yaml"
 #: Stands in where a row names no card and only what does not depend on one is asked.
 _ANY_CARD = "1000GiB"
 _DEFAULT_CONTEXT = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class TermScore:
-    """One term of one row."""
-
-    row: Row
-    engine: str
-    term: str
-    observed: float
-    predicted: float
-
-    @property
-    def error(self) -> float:
-        """Signed, as a share of what was observed."""
-        return self.predicted / self.observed - 1
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictScore:
-    """One row with an outcome, and what moesize says."""
-
-    row: Row
-    engine: str
-    outcome: str
-    verdict: str
+_NAMES = {
+    "weights_mib": "weights",
+    "weights_gib": "weights",
+    "fullest_weights_mib": "weights of the fullest GPU",
+    "kv_mib": "KV cache",
+    "kv_gib": "KV cache of the printed tokens",
+    "pool_gib": "KV pool",
+    "compute_mib": "compute buffer",
+    "kv_and_compute_mib": "KV cache and compute buffer",
+    "avail_after_load_gib": "free after loading",
+}
+#: The file's outcomes as the other rows name them; all these stopped before they served.
+_OUTCOMES = {"ok": "ok", "oom": "oom_load"}
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeScores:
-    """All of it; `failed` are rows moesize refuses, with its reason."""
+    """Terms are called `engine: figure`, as `validation.scores` sums them up; `failed` are rows moesize refuses.
 
-    terms: tuple[TermScore, ...]
-    verdicts: tuple[VerdictScore, ...]
+    Weak rows are in `weak_errors` alone.
+    """
+
+    errors: tuple[Error, ...]
+    weak_errors: tuple[Error, ...]
+    verdicts: tuple[Verdict, ...]
     failed: tuple[tuple[Row, str], ...]
 
-    def of(self, engine: str, term: str, *, weak: bool = False) -> list[TermScore]:
-        """The scores of one term of one engine; weak rows only when asked for."""
-        return [s for s in self.terms if s.engine == engine and s.term == term and (weak or not s.row.weak)]
+    def of(self, term: str) -> list[Error]:
+        """The errors of one term."""
+        return [e for e in self.errors if e.term == term]
 
 
 def score_runtime() -> RuntimeScores:
     """Every row of the file."""
-    terms: list[TermScore] = []
-    verdicts: list[VerdictScore] = []
+    errors: list[Error] = []
+    verdicts: list[Verdict] = []
     failed: list[tuple[Row, str]] = []
     for row in load_rows(FILE):
         try:
@@ -71,15 +63,23 @@ def score_runtime() -> RuntimeScores:
         except MoesizeError as error:
             failed.append((row, str(error)))
             continue
-        engine = row.asked["engine"]
         predicted = _predicted(row, found)
-        observed = {k: v for k, v in row.observed.items() if k != "outcome"}
+        observed = {k: float(v) for k, v in row.observed.items() if k != "outcome"}
         if "kv_gib" in observed:
             observed["pool_gib"] = observed["kv_gib"]
-        terms += [TermScore(row, engine, k, float(v), predicted[k]) for k, v in observed.items() if predicted.get(k)]
+        errors += [
+            Error(f"{row.asked['engine']}: {_NAMES[k]}", row, predicted[k], v)
+            for k, v in observed.items()
+            if predicted.get(k)
+        ]
         if "outcome" in row.observed and row.has_card:
-            verdicts.append(VerdictScore(row, engine, row.observed["outcome"], found.judgement.verdict))
-    return RuntimeScores(tuple(terms), tuple(verdicts), tuple(failed))
+            verdicts.append(Verdict(row, found.judgement.verdict, _OUTCOMES[row.observed["outcome"]]))
+    return RuntimeScores(
+        tuple(e for e in errors if not e.row.weak),
+        tuple(e for e in errors if e.row.weak),
+        tuple(verdicts),
+        tuple(failed),
+    )
 
 
 def evaluation(row: Row) -> Evaluation:
@@ -160,32 +160,22 @@ def _logged(lines: Iterable[str], what: str) -> list[float]:
 
 
 def main() -> None:
-    """Print the table, the worst rows, the verdicts, and what moesize refuses."""
+    """Print the table, the verdicts, the rows that miss, and what moesize refuses."""
     found = score_runtime()
-    print(f"{'engine':14} {'term':20} rows  median     p90      worst")
-    for engine, term in dict.fromkeys((s.engine, s.term) for s in found.terms):
-        errors = [s.error for s in found.of(engine, term)]
-        if errors:
-            ordered = sorted(map(abs, errors))
-            p90 = ordered[min(len(ordered) - 1, int(0.9 * len(ordered)))]
-            print(
-                f"{engine:14} {term:20} {len(errors):4} {median(ordered):8.3%} {p90:8.3%} {max(errors, key=abs):+9.3%}"
-            )
-    print("\nverdicts (observed -> predicted)")
-    pairs = [(v.outcome, v.verdict) for v in found.verdicts]
+    for term in dict.fromkeys(e.term for e in found.errors):
+        errors = [e.relative for e in found.of(term)]
+        models = len({e.row.asked["model"] for e in found.of(term)})
+        middle, worst = median(map(abs, errors)), max(errors, key=abs)
+        print(f"{term:46} {len(errors):4} rows {models:3} models  median {middle:7.3%}  worst {worst:+8.3%}")
+    pairs = [(v.observed, v.predicted) for v in found.verdicts]
     for pair in dict.fromkeys(pairs):
-        print(f"  {pair[0]:4} -> {pair[1]:6} {pairs.count(pair)}")
-    for v in found.verdicts:
-        if (v.outcome, v.verdict) in (("oom", "fits"), ("ok", "oom")):
-            print(f"  ! {v.outcome} but {v.verdict}: {v.row.id}")
-    print("\nrows beyond 1 % (buffers: 15 %)")
-    for s in found.terms:
-        limit = 0.15 if "compute" in s.term else 0.01
-        if abs(s.error) > limit:
-            weak = f" (weak: {s.row.weak})" if s.row.weak else ""
-            print(f"  {s.error:+8.2%} {s.term:20} {s.observed:10.2f} {s.predicted:10.2f} {s.row.id}{weak}")
+        print(f"observed {pair[0]:9} predicted {pair[1]:6} {pairs.count(pair)}")
+    for e in (*found.errors, *found.weak_errors):
+        if abs(e.relative) > (0.15 if "compute" in e.term else 0.01):
+            weak = f" (weak: {e.row.weak})" if e.row.weak else ""
+            print(f"{e.relative:+8.2%} {e.term}: {e.observed:.2f} predicted {e.predicted:.2f}, {e.row.id}{weak}")
     for row, reason in found.failed:
-        print(f"  refused: {row.id}: {reason}")
+        print(f"refused: {row.id}: {reason}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def weight_terms(request: Request, tensors: Iterable[RankTensor]) -> list[Term]:
 def activation_bytes(request: Request, tensors: Iterable[RankTensor], *, tokens: int, sampled: int) -> int:
     """One forward pass of `tokens`, or the logits of `sampled` positions when they are more."""
     spec = request.spec
-    width = DTYPE_BYTES[request.scheme.dtype]
+    width = 2 if request.scheme.method == "gguf" else DTYPE_BYTES[request.scheme.dtype]
     forward = forward_bytes(tensors, hidden_size=spec.hidden_size or 0, tokens=tokens, element_bytes=width)
     return max(forward, logits_bytes(rows=sampled, vocab_size=spec.vocab_size or 0))
 

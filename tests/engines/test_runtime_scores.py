@@ -14,26 +14,26 @@ def scores() -> RuntimeScores:
 
 
 @pytest.mark.parametrize(
-    ("engine", "term", "worst"),
+    ("term", "worst"),
     [
-        ("llama.cpp", "weights_mib", 0.01),
-        ("llama.cpp", "fullest_weights_mib", 0.01),
-        ("llama.cpp", "kv_mib", 0.01),
-        ("llama.cpp", "kv_and_compute_mib", 0.02),
-        ("sglang", "weights_gib", 0.01),
-        ("sglang", "kv_gib", 0.01),
-        ("tensorrt-llm", "weights_gib", 0.01),
-        ("tensorrt-llm", "kv_gib", 0.01),
+        ("llama.cpp: weights", 0.01),
+        ("llama.cpp: weights of the fullest GPU", 0.01),
+        ("llama.cpp: KV cache", 0.01),
+        ("llama.cpp: KV cache and compute buffer", 0.02),
+        ("sglang: weights", 0.01),
+        ("sglang: KV cache of the printed tokens", 0.01),
+        ("tensorrt-llm: weights", 0.01),
+        ("tensorrt-llm: KV cache of the printed tokens", 0.01),
     ],
 )
-def test_every_row_is_within(engine: str, term: str, worst: float) -> None:
-    found = scores().of(engine, term)
+def test_every_row_is_within(term: str, worst: float) -> None:
+    found = scores().of(term)
     assert found
-    assert {s.row.id: s.error for s in found if abs(s.error) > worst} == {}
+    assert {e.row.id: e.relative for e in found if abs(e.relative) > worst} == {}
 
 
 def test_compute_buffers() -> None:
-    found = [abs(s.error) for s in scores().of("llama.cpp", "compute_mib")]
+    found = [abs(e.relative) for e in scores().of("llama.cpp: compute buffer")]
     assert len(found) > 30
     assert median(found) <= 0.01
     assert sum(error <= 0.15 for error in found) / len(found) >= 0.9
@@ -42,15 +42,15 @@ def test_compute_buffers() -> None:
 def test_compute_buffers_of_different_models_count_alike() -> None:
     """Most rows are one model on many cards: a model's median is one vote."""
     by_model: dict[str, list[float]] = {}
-    for score in scores().of("llama.cpp", "compute_mib"):
-        by_model.setdefault(score.row.asked["model"], []).append(abs(score.error))
+    for error in scores().of("llama.cpp: compute buffer"):
+        by_model.setdefault(error.row.asked["model"], []).append(abs(error.relative))
     assert len(by_model) >= 7
     assert median(median(errors) for errors in by_model.values()) <= 0.15
 
 
 def test_no_false_fit_and_few_false_alarms() -> None:
     found = scores().verdicts
-    assert [v.row.id for v in found if v.outcome == "oom" and v.verdict == "fits"] == []
-    succeeded = [v for v in found if v.outcome == "ok"]
-    assert sum(v.verdict != "oom" for v in succeeded) / len(succeeded) >= 0.9
+    assert [v.row.id for v in found if v.observed != "ok" and v.predicted == "fits"] == []
+    succeeded = [v for v in found if v.observed == "ok"]
+    assert sum(v.predicted != "oom" for v in succeeded) / len(succeeded) >= 0.9
     assert scores().failed == ()

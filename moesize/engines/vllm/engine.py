@@ -8,6 +8,7 @@ from math import ceil
 from typing import NamedTuple
 
 from moesize.engines.base import EngineOptions, EnginePlan, Request, Term
+from moesize.engines.rules import refuse
 from moesize.engines.vllm.activations import Step, activation_terms
 from moesize.engines.vllm.calibrated import Beyond, beyond
 from moesize.engines.vllm.capacity import capacity_of
@@ -37,6 +38,13 @@ class _Rank(NamedTuple):
         return sum(term.n_bytes for term in self.terms if term.in_budget)
 
 
+_REFUSED = {
+    "n_gpu_layers": "every layer is on a GPU; --cpu-offload moves weights to the host",
+    "n_cpu_moe": "experts stay on the GPUs; --cpu-offload moves weights to the host",
+    "flash_attention": "its attention kernels never keep a score matrix",
+}
+
+
 class Vllm:
     """The vLLM engine."""
 
@@ -50,6 +58,7 @@ class Vllm:
             InputError: a version or option it does not have.
         """
         rules = rules_for(request.version)
+        refuse(request.options, "vLLM", _REFUSED)
         request = _as_served(request)
         options, gpu = request.options, request.gpu
         utilization = options.gpu_memory_utilization
