@@ -64,10 +64,15 @@ def test_tied_models_keep_a_copy_of_the_table_on_the_gpu() -> None:
 
 
 @pytest.mark.parametrize(
-    ("slots", "cells"), [(1, 768), (4, 1024)], ids=["one slot", "four slots: slots, not context, set the window's size"]
+    ("slots", "cells"),
+    [(1, 768), (None, 1024), (4, 3072)],
+    ids=["one slot", "the default four, sharing", "four slots apart"],
 )
-def test_sliding_windows_keep_a_window_per_slot(slots: int, cells: int) -> None:
-    """gpt-oss-20b at 131072: 12 layers of the whole context and 12 of 128 · slots + 512 cells, padded to 256."""
+def test_sliding_windows_keep_a_window_per_slot(slots: int | None, cells: int) -> None:
+    """gpt-oss-20b at 131072: 12 layers of the whole context and 12 of 128 · slots + 512 cells, padded to 256.
+
+    Slots, not context, set the windows' size.
+    """
     found = plan("gpt-oss-20b", quant="mxfp4_moe", context=131072, max_num_seqs=slots)
     cell = 2 * 512 * 2 * 12 / MIB
     assert logged(found, "KV") == [131072 * cell + cells * cell]

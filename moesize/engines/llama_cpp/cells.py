@@ -28,18 +28,21 @@ class Cells:
         context_tokens: n_ctx, over all slots, padded.
         slots: Sequences at once.
         ubatch_tokens: Tokens of one physical step.
+        streams: Caches the slots are divided over: 1 when they share one, or as many as there are slots.
     """
 
     context_tokens: int
     slots: int
     ubatch_tokens: int
     rules: Rules
+    streams: int = 1
 
     def of(self, cache: Cache) -> int:
         """Cells of one layer."""
         if cache.kind in _WINDOWED and self.rules.value("windowed_cells"):
-            wanted = (cache.window_tokens or 0) * self.slots + self.ubatch_tokens
-            return round_up(min(self.context_tokens, wanted), _WINDOW_PADDING)
+            wanted = (cache.window_tokens or 0) * (self.slots // self.streams) + self.ubatch_tokens
+            each = min(self.context_tokens // self.streams, wanted)
+            return self.streams * round_up(each, _WINDOW_PADDING)
         return self.context_tokens
 
 

@@ -109,7 +109,8 @@ class LlamaCpp:
         if min(slots, ubatch) < 1:
             raise InputError("slots and the physical batch are at least 1")
         tokens = padded_context(work.context_tokens * work.concurrency, rules, flash_attention=flash_attention)
-        return Cells(tokens, slots, min(ubatch, tokens), rules)
+        streams = slots if options.max_num_seqs and rules.value("slots_apart") else 1
+        return Cells(tokens, slots, min(ubatch, tokens), rules, streams)
 
     def _other_terms(self, rules: Rules, load: _Load, request: Request) -> list[Term]:
         recurrent = any(c.states for c in request.spec.caches)
