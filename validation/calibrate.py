@@ -15,13 +15,16 @@ from moesize.engines.vllm import calibrated
 from moesize.engines.vllm.constants import rules_for, version_key
 from moesize.engines.vllm.runtime import captured_sizes
 from moesize.model.spec import Role
-from moesize.units import GIB
+from moesize.units import GIB, ceil_div
 from validation.rows import VLLM_FILES, Row, card_of, evaluation, load_rows, model_of
 
 #: First versions of the eras: V0, V1, NCCL before the snapshot, the sort-free sampler.
 ERAS = ("0.17", "0.11", "0.8", "0")
 NEWEST_MEASURED = "0.26"
 #: What a group of one row is given on either side, GiB.
+#: How far above the highest model of a group another may lie.
+_FEW_FACTOR = 1.2
+_LONE_FACTOR = 1.5
 _LONE_SPREAD = 0.4
 _MARGIN = 0.05
 _TARGET = Path(calibrated.__file__).with_name("calibrated.json")
@@ -155,32 +158,42 @@ def _figure(values: list[float]) -> dict[str, float]:
 
 
 def fit_graphs(rows: Iterable[Row]) -> list[dict[str, object]]:
-    """CUDA graphs per class of card, layout and kind of model, scaled to 51 captured sizes; estimates and actuals."""
-    groups: dict[tuple[str, str, str], list[tuple[float, float, Row]]] = {}
+    """CUDA graphs in MiB per layer, per kind of card and model, scaled to 51 captured sizes; median over models.
+
+    Graphs grow with the layers they replay: on H100 dense models of 28 to 80 layers take 18 to 26 MiB each, alone or
+    with tensor parallelism. Models that pick tokens by an indexer capture far more and are a kind of their own.
+    """
+    groups: dict[tuple[str, str], dict[str, list[tuple[float, Row]]]] = {}
     for row in rows:
         seen = row.observed
         printed = seen.get("graph_estimate_gib", seen.get("graphs_gib"))
         spec = model_of(row.asked["model"])
         if printed is None or printed <= 0 or not row.complete or spec is None:
             continue
-        plan = evaluation(row).plan
-        sizes = captured_sizes(plan.max_num_seqs or 256, 512)
-        kind = "tensor" if row.asked.get("tp", 1) > 1 else "alone"
-        key = (calibrated.card_class(card_of(row)), kind, "moe" if spec.experts.routed else "dense")
-        share = calibrated.size_share(sizes / 51, kind)
-        groups.setdefault(key, []).append((printed / share, max(printed, seen.get("graphs_gib", 0.0)), row))
-    return [
-        {
-            "gpu": gpu, "layout": kind, "model": model, "sizes": 51,
-            "gib": {
-                "value": round(median(scaled for scaled, _, _ in members), 2),
-                "low": round(min(scaled for scaled, _, _ in members) / 2, 2),
-                "high": round(_upper([max(scaled, printed) for scaled, printed, _ in members]) + _MARGIN, 2),
-            },
-            "rows": len(members), "source": members[0][2].source,
-        }
-        for (gpu, kind, model), members in sorted(groups.items())
-    ]  # fmt: skip
+        sizes = captured_sizes(evaluation(row).plan.max_num_seqs or 256, 512)
+        layers = ceil_div(spec.num_layers, row.asked.get("pp", 1))
+        key = (calibrated.graph_card(card_of(row)), calibrated.graph_kind(spec))
+        per_layer = printed * 1024 / calibrated.size_share(sizes / 51) / layers
+        groups.setdefault(key, {}).setdefault(spec.name, []).append((per_layer, row))
+    return [_graph_entry(card, kind, models) for (card, kind), models in sorted(groups.items())]
+
+
+def _graph_entry(card: str, kind: str, models: dict[str, list[tuple[float, Row]]]) -> dict[str, object]:
+    middles = [median(value for value, _ in members) for members in models.values()]
+    first = next(iter(models.values()))[0][1]
+    return {
+        "gpu": card,
+        "model": kind,
+        "sizes": 51,
+        "mib_per_layer": {
+            "value": round(median(middles), 1),
+            "low": round(min(middles) / 2, 1),
+            "high": round(_upper(middles) * (_LONE_FACTOR if len(models) == 1 else _FEW_FACTOR), 1),
+        },
+        "rows": sum(len(members) for members in models.values()),
+        "models": len(models),
+        "source": first.source,
+    }
 
 
 def _upper(values: list[float]) -> float:

@@ -22,10 +22,10 @@ def show(what: RenderableType, path: Path | None) -> None:
     """Print something rich draws, to the terminal or into a file."""
     target = console()
     if path is None:
-        target.print(what)
+        target.print(what, crop=False)
         return
     target.file = StringIO()
-    target.print(what)
+    target.print(what, crop=False)
     write(target.file.getvalue(), path)
 
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from moesize.engines.vllm.constants import version_key
 from moesize.hardware.gpu import GpuSpec
 from moesize.memory.layout import Layout
-from moesize.units import GIB
+from moesize.model.spec import CacheKind, ModelSpec
+from moesize.units import GIB, MIB
 
 _FILE = Path(__file__).with_name("calibrated.json")
 #: Major compute capabilities of Hopper and data-centre Blackwell.
@@ -93,21 +94,32 @@ def beyond(version: tuple[int, ...], gpu: GpuSpec, layout: Layout, *, vision: bo
     )
 
 
-def graphs(gpu: GpuSpec, layout: Layout, *, moe: bool, sizes: int) -> tuple[Figure, dict[str, Any]]:
-    """CUDA graphs for `sizes` captured batch sizes, and the entry the figure comes from."""
-    kind = "tensor" if layout.tp > 1 else "alone"
-    model = "moe" if moe else "dense"
-    entries = [e for e in _document()["graphs"] if e["layout"] == kind]
-    found = min(entries, key=lambda e: (e["model"] != model, e["gpu"] != card_class(gpu), e["gpu"] != "other"))
-    whole = _figure(found["gib"])
-    # Sizes share one memory pool, so the whole grows more slowly than their number; buffers for communication do not.
-    share = size_share(sizes / found["sizes"], kind)
-    return Figure(round(whole.n_bytes * share), round(whole.low_bytes * share), whole.high_bytes), found
+def graphs(gpu: GpuSpec, spec: ModelSpec, layers: int, sizes: int) -> tuple[Figure, dict[str, Any]]:
+    """CUDA graphs of `layers` layers for `sizes` captured batch sizes, and the entry the figure comes from."""
+    card, kind = graph_card(gpu), graph_kind(spec)
+    entries = _document()["graphs"]
+    found = min(entries, key=lambda e: (e["model"] != kind, e["gpu"] != card, e["gpu"] != "discrete"))
+    share = size_share(sizes / found["sizes"])
+    value, low, high = (round(found["mib_per_layer"][key] * MIB * layers * share) for key in ("value", "low", "high"))
+    return Figure(value, low, high), found
 
 
-def size_share(fraction: float, kind: str) -> float:
-    """What a fraction of the captured sizes takes of the memory of all."""
-    return 1.0 if kind == "tensor" else fraction**0.5
+def graph_card(gpu: GpuSpec) -> str:
+    """The kinds of cards graphs were seen to differ on."""
+    found = card_class(gpu)
+    return found if found in ("unified", "amd") else "discrete"
+
+
+def graph_kind(spec: ModelSpec) -> str:
+    """The kinds of models graphs were seen to differ for."""
+    if any(cache.kind is CacheKind.INDEXER for cache in spec.caches):
+        return "sparse attention"
+    return "moe" if spec.experts.routed else "dense"
+
+
+def size_share(fraction: float) -> float:
+    """What a fraction of the captured sizes takes of the memory of all: they share one pool and grow more slowly."""
+    return fraction**0.5
 
 
 def nearest(entries: list[dict[str, Any]], era: str, wanted: tuple[str, str]) -> dict[str, Any]:

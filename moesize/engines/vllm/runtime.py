@@ -8,7 +8,7 @@ from moesize.engines.vllm.activations import Step
 from moesize.engines.vllm.calibrated import Beyond, graphs
 from moesize.engines.vllm.constants import Rules
 from moesize.errors import InputError
-from moesize.units import GIB, gib
+from moesize.units import GIB, ceil_div, gib
 
 
 def server_step(request: Request, rules: Rules) -> Step:
@@ -73,11 +73,14 @@ def captured_sizes(seqs: int, largest: int) -> int:
 
 
 def _graphs(request: Request, rules: Rules, step: Step, *, in_budget: bool) -> Term:
-    sizes = captured_sizes(step.seqs, rules.entry("capture")["largest"])
-    figure, entry = graphs(request.gpu, request.layout, moe=bool(request.spec.experts.routed), sizes=sizes)
+    capture = rules.entry("capture")
+    sizes = captured_sizes(step.seqs, capture["largest"])
+    stages = request.layout.pp
+    layers = ceil_div(request.spec.num_layers, stages) * (stages if capture["per_stage"] else 1)
+    figure, entry = graphs(request.gpu, request.spec, layers, sizes)
     formula = (
-        f"{sizes} captured batch sizes: {_range(figure.n_bytes, figure.low_bytes, figure.high_bytes)}"
-        f" ({entry['rows']} rows, class {entry['gpu']}, {entry['layout']}, {entry['model']})"
+        f"{sizes} captured batch sizes, {layers} layers: {_range(figure.n_bytes, figure.low_bytes, figure.high_bytes)}"
+        f" ({entry['rows']} rows of {entry['models']} {entry['model']} models, {entry['gpu']} cards)"
     )
     n_bytes, low, high = figure.n_bytes, figure.low_bytes, figure.high_bytes
     return Term("CUDA graphs", "runtime", n_bytes, low, high, "calibrated", formula, entry["source"], in_budget)
