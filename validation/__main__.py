@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _print(scores: Scores) -> None:
-    for s in scores.summaries:
+    for s in (*scores.summaries, *scores.others):
         figures = f"median {s.median:7.3%}  p90 {s.p90:7.3%}  worst {s.worst:+8.2%}"
         print(f"{s.term:44} {s.count:4} rows  {figures}  {s.worst_row}")
     for what, (count, equal, explained) in scores.exact.items():

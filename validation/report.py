@@ -1,6 +1,6 @@
 """`docs/accuracy.md` out of scores."""
 
-from validation import measured
+from validation import checkpoints, measured
 from validation.rows import VLLM_FILES, load_rows
 from validation.scores import Scores, Summary
 
@@ -15,7 +15,7 @@ server printed; errors are shares of the printed figure, signed where a sign is 
 def markdown(scores: Scores) -> str:
     """The whole page."""
     parts = [_HEAD, "## vLLM, measured rows\n\n", _terms(scores), "\n", _verdicts(scores), "\n", _exact(scores), "\n"]
-    parts += [_worst(scores), "\n", _left_out()]
+    parts += [_others(scores), "\n", _sizes(scores), "\n", _worst(scores), "\n", _left_out()]
     return "".join(parts)
 
 
@@ -42,6 +42,25 @@ def _verdicts(scores: Scores) -> str:
     text = f"## Verdicts\n\n| predicted \\ observed | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}\n"
     for verdict in ("fits", "tight", "oom"):
         text += f"| {verdict} | " + " | ".join(str(scores.confusion[verdict, c]) for c in columns) + " |\n"
+    return text
+
+
+def _others(scores: Scores) -> str:
+    text = "## Other engines, measured rows\n\n| term | rows | models | median | 90 % below | worst | bias |\n"
+    return text + "|---|---:|---:|---:|---:|---:|---:|\n" + "".join(_line(summary) for summary in scores.others)
+
+
+def _sizes(scores: Scores) -> str:
+    """Published checkpoint sizes per format, and what a label cannot predict."""
+    text = (
+        "## Published checkpoint sizes\n\n| format | sizes | median | 90 % below | worst |\n|---|---:|---:|---:|---:|\n"
+    )
+    for name, count, middle, most, worst in checkpoints.summary(scores.sizes):
+        text += f"| {name} | {count} | {middle:.3%} | {most:.3%} | {worst:+.3%} |\n"
+    text += "\nNot scored, because the label does not say what is in the file:\n\n"
+    text += "| repository | sizes | why |\n|---|---:|---|\n"
+    for repo, source, reason, count in checkpoints.excluded():
+        text += f"| [{repo}]({source}) | {count} | {reason} |\n"
     return text
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import median
 
 from moesize.data import read_yaml
-from validation import exact, measured
+from validation import checkpoints, exact, measured
 from validation.measured import Error, Verdict
+from validation.runtime import score_runtime
 
 _THRESHOLDS = Path(__file__).with_name("thresholds.yaml")
 
@@ -33,6 +34,8 @@ class Scores:
     """Everything the report shows."""
 
     summaries: tuple[Summary, ...]
+    others: tuple[Summary, ...]
+    sizes: tuple[checkpoints.Score, ...]
     verdicts: tuple[Verdict, ...]
     exact: dict[str, tuple[int, int, int]]
     errors: tuple[Error, ...]
@@ -47,6 +50,7 @@ def score() -> Scores:
     """Run everything."""
     rows = list(measured.scored_rows())
     found = [*measured.errors(rows), *measured.leave_one_model_out()]
+    runtime = score_runtime()
     every_pool = [e for e in found if e.term in ("KV pool, H100 0.19", "KV pool, other rows")]
     groups: dict[str, list[Error]] = {}
     for error in found:
@@ -54,7 +58,9 @@ def score() -> Scores:
     groups["KV pool, every row"] = every_pool
     return Scores(
         tuple(summarise(term, members) for term, members in sorted(groups.items())),
-        tuple(measured.verdicts(rows)),
+        tuple(summarise(term, runtime.of(term)) for term in sorted({e.term for e in runtime.errors})),
+        tuple(checkpoints.scores()),
+        (*measured.verdicts(rows), *runtime.verdicts),
         {
             "cache plans (blocks, tokens, concurrency, bytes of a request, estimated lengths)": _tally(
                 exact.kv_plans()
@@ -97,7 +103,7 @@ def misses(scores: Scores) -> list[str]:
     """The thresholds that do not hold, each as a sentence."""
     limits = read_yaml(_THRESHOLDS)
     found = []
-    by_term = {s.term: s for s in scores.summaries}
+    by_term = {s.term: s for s in (*scores.summaries, *scores.others)}
     for term, limit in limits["terms"].items():
         summary = by_term.get(term)
         if summary is None:
@@ -115,8 +121,24 @@ def misses(scores: Scores) -> list[str]:
         for v in scores.verdicts
         if v.predicted == "fits" and v.observed in measured.BAD
     ]
+    found += _size_misses(scores.sizes, limits["published_sizes"])
     good = [v for v in scores.verdicts if v.observed in measured.GOOD]
     kept = sum(v.predicted != "oom" for v in good) / len(good)
     if kept < limits["successes_not_called_oom"]:
         found.append(f"only {kept:.1%} of recorded successes are not called oom")
     return found
+
+
+def _size_misses(sizes: tuple[checkpoints.Score, ...], limits: dict[str, float]) -> list[str]:
+    """Limits on the errors of published checkpoint sizes that do not hold."""
+    ordered = sorted(abs(s.error) for s in sizes)
+    values = {
+        "median": median(ordered),
+        "p95": ordered[_rank(len(ordered), 0.95)],
+        "worst": ordered[-1],
+    }
+    return [
+        f"published sizes: {key} is {values[key]:.3%}, allowed {most:.3%}"
+        for key, most in limits.items()
+        if values[key] > most
+    ]
