@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from moesize.engines.base import EngineOptions, EnginePlan
@@ -26,6 +27,7 @@ _TERMS = {
     "graphs_gib": ("runtime", "CUDA graphs"),
 }
 _WITHOUT_CARD = ("weights_gib",)
+_FILES = (".json", ".yaml", ".yml", ".gguf", ".safetensors")
 
 
 @dataclass(slots=True)
@@ -177,6 +179,8 @@ def _model(seen: Observation, asked: Asked) -> ModelSpec | None:
         return load_model(asked.model, offline=asked.offline)
     for name in model_names(str(seen.settings.get("model") or "")):
         try:
+            if Path(name).exists():
+                continue
             return load_model(name, offline=True)
         except (MoesizeError, OSError):
             continue
@@ -197,7 +201,7 @@ def model_names(text: str) -> list[str]:
 
 
 def _is_name(name: str) -> bool:
-    return not name.endswith((".json", ".yaml", ".yml", ".gguf", ".safetensors")) and len(name) < 200
+    return name[0].isalnum() and len(name) < 200 and not name.endswith(_FILES)
 
 
 def _card(seen: Observation, asked: Asked) -> tuple[str | None, GpuSpec | None]:

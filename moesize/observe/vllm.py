@@ -91,7 +91,9 @@ _SETTINGS = {
 #: Lines that state settings: the engine's, the server's arguments, and single announcements.
 _STATING = ("LLM engine (v", "non-default args", "args: Namespace", "Chunked prefill is enabled", "Setting max_num_")
 _VERSION = re.compile(r"(?:LLM engine \(v|vLLM API server version |vLLM version:? v?)(\d{1,3}\.\d{1,3}[\w.+-]{0,60})")
-_TOTAL_FRACTION = re.compile(rf"gpu_memory_utilization[ =]\(?{NUMBER}")
+_TOTAL_FRACTION = re.compile(
+    rf"(?:gpu_memory_utilization[ =]\(?|[dD]esired GPU memory utilization (?:is )?\(){NUMBER}[,) ]?"
+)
 _DEVICE = re.compile(r"device_name=([A-Za-z0-9_.-]{3,60}?)(?:,dtype|,block|\.json)")
 _CONTEXT = re.compile(rf"(?:aximum concurrency for|Using max model len|max seq len \(?) ?{COUNT}")
 _RANK = re.compile(r"EngineCore_DP([1-9]\d*)")
@@ -137,7 +139,7 @@ def _facts(line: str, seen: Observation) -> bool:
     found = False
     if match := _CONTEXT.search(line):
         seen.settings["max_model_len"], found = int(number(match[1])), True
-    if "total_gpu_memory" in line and (match := _TOTAL_FRACTION.search(line)):
+    if "gpu" in line.lower() and "emory" in line and (match := _TOTAL_FRACTION.search(line)):
         seen.set("gpu_memory_utilization", fraction(match[1]))
     if match := _DEVICE.search(line):
         seen.set("gpu", match[1].replace("_", " "))
@@ -156,4 +158,5 @@ def finish(seen: Observation) -> None:
 
 def starts_again(line: str, seen: Observation) -> bool:
     """Whether a line begins another start than the one whose figures were read; replicas of one do not."""
-    return "Initializing a" in line and "LLM engine (v" in line and not _RANK.search(line) and bool(seen.figures)
+    begins = "Initializing a" in line and "LLM engine (v" in line and not _RANK.search(line)
+    return begins and (seen.outcome is not None or "weights_gib" in seen.figures)
