@@ -4,14 +4,21 @@ from typing import Annotated
 
 import typer
 
+from moesize.cli import completion, output
 from moesize.cli import options as opt
-from moesize.cli import output
 from moesize.engines.base import EngineOptions
 from moesize.results import CheckResult
 from moesize.sizing import size
 
 Gpu = Annotated[
-    str, typer.Option("--gpu", "-g", help="GPU, instance (g5.12xlarge), 2xA10G, or a size (24GiB).", show_default=False)
+    str,
+    typer.Option(
+        "--gpu",
+        "-g",
+        help="GPU, instance (g5.12xlarge), 2xA10G, or a size (24GiB).",
+        show_default=False,
+        autocompletion=completion.gpus,
+    ),
 ]
 
 
@@ -37,7 +44,10 @@ def check(
     n_cpu_moe: opt.CpuMoe = None,
     flash_attention: opt.FlashAttention = None,
     enforce_eager: opt.Eager = False,
+    kv_cache_memory_bytes: opt.KvCacheBytes = None,
+    mm_encoder_tp_mode: opt.MmEncoder = opt.TowerMode.WEIGHTS,
     calibration: opt.Calibration = None,
+    family: opt.Family = None,
     offline: opt.Offline = False,
     strict: opt.Strict = False,
     fmt: opt.OutputFormat = opt.Format.TEXT,
@@ -65,7 +75,14 @@ def check(
         enforce_eager=enforce_eager,
         offline=offline,
         calibration=calibration,
-        options=EngineOptions(n_gpu_layers=n_gpu_layers, n_cpu_moe=n_cpu_moe, flash_attention=flash_attention),
+        family=family,
+        options=EngineOptions(
+            n_gpu_layers=n_gpu_layers,
+            n_cpu_moe=n_cpu_moe,
+            flash_attention=flash_attention,
+            kv_cache_memory_bytes=kv_cache_memory_bytes,
+            mm_encoder_data_parallel=mm_encoder_tp_mode is opt.TowerMode.DATA,
+        ),
     )
     _show(result, fmt, output_path)
     return 0 if result.verdict == "fits" or (result.verdict == "tight" and not strict) else 1

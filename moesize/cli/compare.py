@@ -33,9 +33,9 @@ AsTable = Annotated[CompareFormat, typer.Option("--format", "-f", help="text, js
 
 
 def compare(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL…", help="One or several models.", show_default=False)],
-    gpu: Annotated[str, typer.Option("--gpu", "-g", help="GPUs, comma-separated, or all.")] = "all",
-    quant: Annotated[str, typer.Option("--quant", "-q", help="Weight formats, comma-separated, or all.")] = "stored",
+    models: opt.Models,
+    gpu: opt.GpuList = "all",
+    quant: opt.QuantList = "stored",
     context: opt.Context = None,
     concurrency: opt.Concurrency = 1,
     kv_dtype: opt.KvDtype = "auto",

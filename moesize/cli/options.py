@@ -6,12 +6,21 @@ from typing import Annotated
 
 import typer
 
+from moesize.cli import completion
+
 
 class TextJson(StrEnum):
     """How a list is written."""
 
     TEXT = "text"
     JSON = "json"
+
+
+class TowerMode(StrEnum):
+    """How vision and audio towers are spread over tensor-parallel ranks."""
+
+    WEIGHTS = "weights"
+    DATA = "data"
 
 
 class Format(StrEnum):
@@ -28,12 +37,34 @@ Model = Annotated[
         metavar="MODEL",
         help="Catalogue name, Hub id (org/name[@revision]), config.json, checkpoint folder, .gguf or spec YAML.",
         show_default=False,
+        autocompletion=completion.models,
+    ),
+]
+Models = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODEL…", help="One or several models.", show_default=False, autocompletion=completion.models
+    ),
+]
+GpuList = Annotated[
+    str, typer.Option("--gpu", "-g", help="GPUs, comma-separated, or all.", autocompletion=completion.gpu_list)
+]
+QuantList = Annotated[
+    str,
+    typer.Option(
+        "--quant", "-q", help="Weight formats, comma-separated, or all.", autocompletion=completion.quant_list
     ),
 ]
 Gpus = Annotated[int | None, typer.Option("--gpus", "-n", help="How many GPUs; tensor parallel unless told otherwise.")]
 Quant = Annotated[
     str | None,
-    typer.Option("--quant", "-q", "--quantization", help="Weight format; default: as stored."),
+    typer.Option(
+        "--quant",
+        "-q",
+        "--quantization",
+        help="Weight format; default: as stored.",
+        autocompletion=completion.quants,
+    ),
 ]
 Context = Annotated[
     int | None,
@@ -43,7 +74,9 @@ Concurrency = Annotated[int, typer.Option("--concurrency", help="Sequences at on
 KvDtype = Annotated[
     str, typer.Option("--kv-dtype", "--kv-cache-dtype", help="KV cache format: auto, fp16, bf16, fp8, int8, q8_0, …")
 ]
-EngineName = Annotated[str, typer.Option("--engine", help="Serving engine whose rules apply.")]
+EngineName = Annotated[
+    str, typer.Option("--engine", help="Serving engine whose rules apply.", autocompletion=completion.engines)
+]
 EngineVersion = Annotated[str | None, typer.Option("--engine-version", help="Its version; default: the newest known.")]
 Tp = Annotated[int | None, typer.Option("--tp", "--tensor-parallel-size", help="Tensor parallel size.")]
 Pp = Annotated[int, typer.Option("--pp", "--pipeline-parallel-size", help="Pipeline stages.")]
@@ -74,6 +107,15 @@ Calibration = Annotated[
     Path | None, typer.Option("--calibration", help="Your own card: a file of `probe --save` or `observe --save`.")
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the Hub.")]
+KvCacheBytes = Annotated[
+    int | None, typer.Option("--kv-cache-memory-bytes", help="KV pool per GPU in bytes, instead of what is left.")
+]
+MmEncoder = Annotated[
+    TowerMode, typer.Option("--mm-encoder-tp-mode", help="Vision and audio towers: split over GPUs, or whole on each.")
+]
+Family = Annotated[
+    str | None, typer.Option("--as", metavar="FAMILY", help="Read an unknown model_type as this family.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Count `tight` as not fitting.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write there instead of to the terminal.")]
 OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="text, json or markdown.")]

@@ -23,8 +23,8 @@ def plan(
     model: opt.Model,
     context: opt.Context = None,
     concurrency: opt.Concurrency = 1,
-    gpu: Annotated[str, typer.Option("--gpu", "-g", help="GPUs to plan with, comma-separated, or all.")] = "all",
-    quant: Annotated[str, typer.Option("--quant", "-q", help="Weight formats, comma-separated.")] = "stored",
+    gpu: opt.GpuList = "all",
+    quant: opt.QuantList = "stored",
     max_price: Annotated[float | None, typer.Option("--max-price", help="USD per hour, at most.")] = None,
     min_speed: Annotated[
         float | None, typer.Option("--min-tokens-per-second", help="Decoding bound per sequence, at least.")

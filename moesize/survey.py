@@ -1,0 +1,202 @@
+"""What one page says about models on GPUs: answers, their curves, what each model is made of, and the comparison."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from moesize.compare import Comparison, Row, compare
+from moesize.curves import Curves, curves
+from moesize.engines.base import EngineOptions
+from moesize.errors import InputError, MoesizeError
+from moesize.explain import Explanation, explain
+from moesize.hardware.gpu import GpuSpec
+from moesize.layouts import MAX_GPUS
+from moesize.memory.layout import Layout
+from moesize.model.spec import ModelSpec
+from moesize.question import Question, choose_layout
+from moesize.results import CheckResult
+from moesize.sizing import answer, ask
+
+DEFAULT_CASES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutWish:
+    """The layout every combination is to have; with nothing in it, each takes the fewest GPUs it fits on."""
+
+    gpus: int | None = None
+    tp: int | None = None
+    pp: int = 1
+    dp: int = 1
+    ep: bool = False
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is wished for."""
+        return self != LayoutWish()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One model in one quantisation on so many of one GPU: the answer of `check`, its curves, and the card."""
+
+    result: CheckResult
+    curves: Curves
+    gpu: GpuSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Everything the page shows; `comparison` has every combination, `cases` the best of each model, model by model."""
+
+    models: tuple[Explanation, ...]
+    cases: tuple[Case, ...]
+    comparison: Comparison
+    layout_given: bool
+    skipped: tuple[str, ...]
+
+
+def survey(
+    specs: Sequence[ModelSpec],
+    gpus: Sequence[GpuSpec],
+    quants: Sequence[str | None],
+    *,
+    wish: LayoutWish | None = None,
+    context: int | None = None,
+    concurrency: int = 1,
+    kv_dtype: str = "auto",
+    engine: str = "vllm",
+    engine_version: str | None = None,
+    max_gpus: int = MAX_GPUS,
+    prices: Mapping[str, float] | None = None,
+    sort: str = "price",
+    options: EngineOptions | None = None,
+    most_cases: int = DEFAULT_CASES,
+) -> Survey:
+    """Compare every combination and look closely at the best.
+
+    Args:
+        specs: The models.
+        gpus: The cards.
+        quants: Names of quantisations; None is what the checkpoint is stored in.
+        wish: The layout of the close looks; None takes the fewest GPUs that fit, as the comparison does.
+        context: Tokens per sequence; None takes min(8192, the model's own) of each model.
+        concurrency: Sequences at once.
+        kv_dtype: KV cache format.
+        engine: Serving engine.
+        engine_version: Its version.
+        max_gpus: The most GPUs the comparison tries.
+        prices: USD per hour by instance, in place of the list prices.
+        sort: What is best, as in `compare`.
+        options: Settings of the engine.
+        most_cases: How many combinations to look at closely.
+
+    Raises:
+        InputError: two different models of one name, or nothing to look at.
+        MoesizeError: a question about no combination in particular is wrong.
+    """
+    if most_cases < 1:
+        raise InputError(f"{most_cases} combinations cannot be drawn; use at least 1")
+    specs = _distinct(specs)
+    comparison = compare(
+        specs,
+        gpus,
+        quants,
+        context=context,
+        concurrency=concurrency,
+        kv_dtype=kv_dtype,
+        engine=engine,
+        engine_version=engine_version,
+        max_gpus=max_gpus,
+        prices=prices,
+        sort=sort,
+        options=options,
+    )
+    asked: dict[tuple[str, str], Question] = {}
+    for spec in specs:
+        for quant in quants:
+            try:
+                question = ask(
+                    spec,
+                    gpus[0],
+                    quant=quant,
+                    context=context,
+                    concurrency=concurrency,
+                    kv_dtype=kv_dtype,
+                    engine=engine,
+                    engine_version=engine_version,
+                    options=options,
+                )
+            except MoesizeError:  # the comparison says why it is skipped
+                continue
+            asked[spec.name, question.scheme.name] = question
+    comparison.rows = list({(row.model, row.quant, row.gpu): row for row in comparison.rows}.values())
+    cards = {gpu.name: gpu for gpu in gpus}
+    cases, skipped = _cases(comparison.rows, asked, cards, wish or LayoutWish(), most_cases)
+    if not cases:
+        raise InputError("nothing is left to report: " + "; ".join(skipped))
+    return Survey(
+        models=tuple(explain(spec) for spec in specs),
+        cases=cases,
+        comparison=comparison,
+        layout_given=wish is not None and wish.given,
+        skipped=(*comparison.skipped, *skipped),
+    )
+
+
+def _distinct(specs: Sequence[ModelSpec]) -> list[ModelSpec]:
+    """Each model once."""
+    by_name: dict[str, ModelSpec] = {}
+    for spec in specs:
+        other = by_name.setdefault(spec.name, spec)
+        if other.source != spec.source:
+            raise InputError(f"{other.source} and {spec.source} are both called {spec.name}; report on them separately")
+    return list(by_name.values())
+
+
+def _cases(
+    rows: Sequence[Row],
+    asked: Mapping[tuple[str, str], Question],
+    cards: Mapping[str, GpuSpec],
+    wish: LayoutWish,
+    most: int,
+) -> tuple[tuple[Case, ...], list[str]]:
+    """The best `most` combinations that can be laid out as wished, by model, and why others cannot."""
+    cases: list[Case] = []
+    skipped: list[str] = []
+    for row in _in_turn(rows):
+        if len(cases) == most:
+            break
+        question = replace(asked[row.model, row.quant], gpu=cards[row.gpu])
+        try:
+            question = replace(question, layout=_layout(row, question, wish))
+            cases.append(Case(answer(question), curves(question), question.gpu))
+        except MoesizeError as error:
+            skipped.append(f"{row.model} as {row.quant} on {row.gpu}: {error}")
+    models = list(dict.fromkeys(name for name, _ in asked))
+    cases.sort(key=lambda case: models.index(case.result.model.name))
+    return tuple(cases), skipped
+
+
+def _in_turn(rows: Sequence[Row]) -> list[Row]:
+    """The best of each model, then the second of each, and so on: none is left out for being dear."""
+    seen: Counter[str] = Counter()
+    ranks = []
+    for row in rows:
+        ranks.append(seen[row.model])
+        seen[row.model] += 1
+    return [row for _, row in sorted(zip(ranks, rows, strict=True), key=lambda pair: pair[0])]
+
+
+def _layout(row: Row, question: Question, wish: LayoutWish) -> Layout:
+    if not wish.given:
+        return Layout(row.tp, row.pp)
+    return choose_layout(
+        gpus=wish.gpus,
+        tp=wish.tp,
+        pp=wish.pp,
+        dp=wish.dp,
+        ep=wish.ep,
+        spec=question.spec,
+        engine=question.engine,
+    )
