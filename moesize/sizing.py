@@ -50,6 +50,7 @@ def size(
     cpu_offload_gib: float = 0,
     enforce_eager: bool = False,
     offline: bool = False,
+    family: str | None = None,
     options: EngineOptions | None = None,
     calibration: str | Path | None = None,
 ) -> out.CheckResult:
@@ -75,13 +76,14 @@ def size(
         cpu_offload_gib: Weights kept in host memory, per GPU.
         enforce_eager: No CUDA graphs.
         offline: Never ask the Hub.
+        family: Read a configuration of unknown model_type as this family; the report says so.
         options: Settings only some engines have; those above take precedence.
         calibration: A file `probe --save` or `observe --save` wrote; its terms replace those of public measurements.
 
     Raises:
         MoesizeError: the question cannot be answered; its text says why in one sentence.
     """
-    spec = model if isinstance(model, ModelSpec) else load_model(model, offline=offline)
+    spec = model if isinstance(model, ModelSpec) else load_model(model, offline=offline, family=family)
     card, count = (gpu, None) if isinstance(gpu, GpuSpec) else _hardware(gpu)
     question = ask(
         spec,

@@ -1,24 +1,15 @@
 """`moesize explain`: where the parameters are, what a token uses, what the caches keep."""
 
-from typing import Annotated
-
-import typer
-
 from moesize.cli import options as opt
 from moesize.cli import output
 from moesize.explain import explain as run_explain
 from moesize.model.loader import load_model
 from moesize.report import explain as report
 
-Family = Annotated[
-    str | None,
-    typer.Option("--as", help="Read a configuration of unknown model_type as this family.", metavar="FAMILY"),
-]
-
 
 def explain(
     model: opt.Model,
-    family: Family = None,
+    family: opt.Family = None,
     offline: opt.Offline = False,
     fmt: opt.TextOrJson = opt.TextJson.TEXT,
     output_path: opt.Output = None,

@@ -105,9 +105,9 @@ def _spread(term: TermOut) -> str:
 
 
 def _budget(report: CheckResult) -> str:
-    use = report.workload.gpu_memory_utilization
-    has = f"{gib(report.gpu.memory_bytes)} GiB the driver reports"
-    return f"{use:g} × {has}" if use else has
+    budget, memory = report.per_gpu.budget_bytes, report.gpu.memory_bytes
+    share = "" if budget == memory else f"{percent(budget, memory)} of the "
+    return f"{share}{gib(memory)} GiB the driver reports"
 
 
 def _facts(report: CheckResult) -> list[Text]:

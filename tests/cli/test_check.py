@@ -139,3 +139,27 @@ def test_a_closed_pipe_is_no_error() -> None:
     )  # fmt: skip
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def test_an_unknown_kind_read_as_a_family_says_so(tmp_path: Path) -> None:
+    config = {
+        "model_type": "mixtrallike", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2,
+        "vocab_size": 32000, "max_position_embeddings": 32768, "torch_dtype": "bfloat16",
+    }  # fmt: skip
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    done = run(str(path), "--gpu", "H200", "--as", "mixtral", "--format", "json")
+    report = json.loads(done.stdout)
+    assert report["model"]["params"]["total"] == 46_702_792_704
+    assert any("read as mixtral" in note for note in report["notes"])
+
+
+def test_a_fixed_pool_and_whole_towers_reach_the_engine() -> None:
+    fixed = json.loads(
+        run("llama-3.1-8b", "--gpu", "H100", "--kv-cache-memory-bytes", str(2**30), "--format", "json").stdout
+    )
+    assert fixed["kv_cache"]["pool_bytes"] == 2**30
+    words = ["glm-4.5v", "--gpu", "H200", "--gpus", "8", "--ep"]
+    assert "divide" in run(*words).stderr
+    assert run(*words, "--mm-encoder-tp-mode", "data").returncode == 0
