@@ -95,6 +95,7 @@ def complete(draft: Draft) -> Deployment:
         kv_cache_dtype=typed.text("kv_cache_dtype"),
         max_model_len=typed.integer("max_model_len", allow=("auto",)),
         max_num_seqs=typed.integer("max_num_seqs"),
+        concurrency=typed.integer("concurrency"),
         max_num_batched_tokens=typed.integer("max_num_batched_tokens"),
         tensor_parallel=typed.integer("tensor_parallel"),
         pipeline_parallel=typed.integer("pipeline_parallel"),

@@ -93,6 +93,8 @@ class Deployment:
     #: Tokens of one sequence; -1 where the engine is told to choose. For llama.cpp all slots together.
     max_model_len: Fact[int] | None = None
     max_num_seqs: Fact[int] | None = None
+    #: Sequences at once the file itself asks for (the plain form); servers only state their limit above.
+    concurrency: Fact[int] | None = None
     max_num_batched_tokens: Fact[int] | None = None
     tensor_parallel: Fact[int] | None = None
     pipeline_parallel: Fact[int] | None = None

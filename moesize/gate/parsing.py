@@ -1,7 +1,7 @@
 """YAML and JSON read into nodes without trusting them.
 
-Built from the parser's events, one after the other: nothing is constructed, nothing recurses, and depth, size and what
-aliases expand to are bounded while reading, so a bomb costs as little as the first byte that is too much.
+Built from the parser's events, one after the other: nothing is constructed, nothing recurses, and depth, size and
+what aliases expand to are bounded while reading, so a bomb costs as little as the first byte that is too much.
 """
 
 import json

@@ -22,7 +22,7 @@ _KEYS: Final = {
     "kv-cache-dtype": "kv_cache_dtype",
     "context": "max_model_len",
     "max-model-len": "max_model_len",
-    "concurrency": "max_num_seqs",
+    "concurrency": "concurrency",
     "max-num-seqs": "max_num_seqs",
     "max-num-batched-tokens": "max_num_batched_tokens",
     "tp": "tensor_parallel",

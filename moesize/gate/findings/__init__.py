@@ -1,0 +1,1 @@
+"""The rules of the gate, one module each; `moesize.gate.rules` lists them."""

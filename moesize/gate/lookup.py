@@ -1,0 +1,135 @@
+"""Models and GPUs by the names files give them, each loaded once; nothing here trusts a name to be a path."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+
+from moesize.errors import MoesizeError
+from moesize.gate.facts import Fact, GpuChoice, Source
+from moesize.gate.locked import LockedModels
+from moesize.gate.resolve import resolve_gpus
+from moesize.hardware.gpu import GpuSpec, fraction_of, load_gpu
+from moesize.model import catalogue
+from moesize.model.spec import ModelSpec
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """A model, the name it was found under, and how sure that name is."""
+
+    spec: ModelSpec
+    name: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class FoundGpu:
+    """A GPU and how many of it an instance has, where an instance was named."""
+
+    spec: GpuSpec
+    count: int | None = None
+
+
+@dataclass(slots=True)
+class Lookup:
+    """The catalogue, the locked specs and, when allowed, the Hub: each name is looked up once."""
+
+    locked: LockedModels
+    online: bool = False
+    #: Paths in a policy's `[models]` are relative to its folder.
+    policy_folder: Path | None = None
+    _models: dict[str, ModelSpec | str] = field(default_factory=dict)
+    _gpus: dict[tuple[str, str, str | None, float | None, str], tuple[FoundGpu, ...] | str] = field(
+        default_factory=dict
+    )
+
+    def model(
+        self, candidates: tuple[Fact[str], ...], given: str | None, models: Mapping[str, str]
+    ) -> FoundModel | str:
+        """The model of the first name that is known, or a sentence why none is.
+
+        A policy's entry for the name the file gives, or for a candidate, wins.
+        """
+        for name in dict.fromkeys([given or "", *(c.value for c in candidates)]):
+            if name in models:
+                spec = self._trusted(models[name])
+                if isinstance(spec, str):
+                    return spec
+                return FoundModel(spec, models[name], Source.STATED)
+        why = ""
+        for candidate in candidates:
+            spec = self._spec(candidate.value)
+            if not isinstance(spec, str):
+                return FoundModel(spec, candidate.value, candidate.source)
+            why = why or spec
+        return why or "the file does not say which model"
+
+    def _trusted(self, reference: str) -> ModelSpec | str:
+        """A reference of the policy's own, which may be a spec file beside it."""
+        path = (self.policy_folder or Path()) / reference
+        key = f"policy:{path}"
+        if key not in self._models and reference.endswith((".yaml", ".yml", ".json")):
+            from moesize.model.loader import load_model  # noqa: PLC0415  few policies name files
+
+            try:
+                self._models[key] = load_model(path, offline=True)
+            except MoesizeError as error:
+                self._models[key] = str(error)
+        return self._models[key] if key in self._models else self._spec(reference)
+
+    def _spec(self, name: str) -> ModelSpec | str:
+        if name not in self._models:
+            try:
+                self._models[name] = self._load(name)
+            except MoesizeError as error:
+                self._models[name] = str(error)
+        return self._models[name]
+
+    def _load(self, name: str) -> ModelSpec | str:
+        locked = self.locked.find(name)
+        if locked is not None:
+            return locked
+        if catalogue.knows(name):
+            return catalogue.load(name)
+        if self.online and HUB_ID.fullmatch(name):
+            from moesize.model import hub  # noqa: PLC0415  the network's modules are heavy
+
+            return hub.load(name)
+        match = catalogue.same_name(name)
+        if match is None:
+            return f"{name} is not in the catalogue"
+        spec = catalogue.load_match(match)
+        note = f"{spec.name} of the catalogue stands in for {name}"
+        return replace(spec, notes=(*spec.notes, note)) if HUB_ID.fullmatch(name) else spec
+
+    def gpus(self, choice: GpuChoice, format_name: str, pools: Mapping[str, str]) -> tuple[FoundGpu, ...] | str:
+        """What a choice can mean, several where its name leaves the memory open, or a sentence why it means nothing."""
+        name = choice.name.value
+        if name in pools:
+            return self.named_gpu(pools[name])
+        memory = choice.memory_gib.value if choice.memory_gib else None
+        key = (name, choice.by, choice.mig, memory, format_name)
+        if key not in self._gpus:
+            try:
+                found = resolve_gpus(choice, format_name)
+                self._gpus[key] = tuple(
+                    FoundGpu(fraction_of(load_gpu(g.name), Fraction(g.fraction).limit_denominator(64)), g.count)
+                    for g in found
+                )
+            except MoesizeError as error:
+                self._gpus[key] = str(error)
+        return self._gpus[key]
+
+    def named_gpu(self, name: str) -> tuple[FoundGpu, ...] | str:
+        """The GPU of a policy's name."""
+        key = (name, "policy", None, None, "")
+        if key not in self._gpus:
+            try:
+                self._gpus[key] = (FoundGpu(load_gpu(name)),)
+            except MoesizeError as error:
+                self._gpus[key] = str(error)
+        return self._gpus[key]

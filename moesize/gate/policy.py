@@ -1,0 +1,342 @@
+"""The policy of a tree: defaults, demands and ignores, from `moesize.toml` or `[tool.moesize]` of `pyproject.toml`.
+
+```toml
+fail-on = "error"                       # error, warning, undecided, note, never, or a list of them and of rule ids
+gpu = "H100-80GB"                       # GPU of deployments whose files name none
+context = 8192                          # every server must take sequences this long
+concurrency = 4                         # and hold this many at once
+min-headroom = "2GiB"                   # or "5%" of the budget, free on the fullest GPU
+allowed-gpus = ["H100-80GB", "L40S"]
+max-price = 12.5                        # USD an hour of one copy
+baseline = "moesize-baseline.json"
+pools = { "gpu-large" = "H200" }        # GPU by the name of a pool, compute class or label value
+models = { "/models/main" = "mixtral-8x7b" }
+levels = { tight = "error", wasteful = "off" }
+
+[[override]]                            # the keys above but for fail-on and baseline, for some paths; later ones win
+paths = ["deploy/dev/**"]
+context = 2048
+
+[[ignore]]
+rule = "wasteful"
+paths = ["deploy/prod/**"]              # optional
+object = "Deployment/serving/*"         # optional
+reason = "latency target"
+until = 2027-01-31                      # optional; the last day it holds
+```
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
+
+from moesize.errors import InputError, MoesizeError, UnknownNameError, printable
+from moesize.gate.demands import Demands
+from moesize.gate.discover import read_text
+from moesize.gate.document import Position
+from moesize.gate.findings.base import Level
+from moesize.gate.rules import RULES
+from moesize.units import parse_bytes
+
+#: Looked for in the root, in this order; the last one counts only where it has the table.
+FILES: Final = ("moesize.toml", ".moesize.toml", "pyproject.toml")
+NEVER: Final = "never"
+_DEMANDS: Final = (
+    *("gpu", "pools", "models", "context", "concurrency", "min-headroom", "allowed-gpus", "max-price", "levels"),
+)
+_TOP: Final = (*_DEMANDS, "fail-on", "baseline", "override", "ignore")
+_IGNORE: Final = ("rule", "paths", "object", "reason", "until")
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """One ignore of the policy: a rule, where, why and until when."""
+
+    rule: str
+    paths: tuple[str, ...]
+    object: str | None
+    reason: str
+    until: date | None
+
+    def covers(self, rule: str, file: str, identity: str) -> bool:
+        """Whether it is about this finding."""
+        if self.rule != rule or not (not self.paths or matches_any(file, self.paths)):
+            return False
+        return self.object is None or fnmatchcase(identity, self.object)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What holds for a run."""
+
+    path: Path | None = None
+    demands: Demands = field(default_factory=Demands)
+    overrides: tuple[tuple[tuple[str, ...], Mapping[str, Any]], ...] = ()
+    fail_on: frozenset[str] = frozenset((Level.ERROR,))
+    ignores: tuple[Ignore, ...] = ()
+    baseline: str | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """What paths in it are relative to."""
+        return self.path.parent if self.path else None
+
+    @property
+    def place(self) -> Position:
+        """Where findings about the policy itself stand."""
+        return Position(self.path.name if self.path else FILES[0])
+
+    def demands_for(self, file: str) -> Demands:
+        """The demands on a file, its overrides applied."""
+        found = self.demands
+        for paths, document in self.overrides:
+            if matches_any(file, paths):
+                found = _demands(document, found, _shown(self.path))
+        return found
+
+
+def find_policy(root: Path) -> Path | None:
+    """The policy file of a tree."""
+    for name in FILES:
+        path = root / name
+        if path.is_file() and (name != "pyproject.toml" or "moesize" in _load(path).get("tool", {})):
+            return path
+    return None
+
+
+def load_policy(path: Path | None) -> Policy:
+    """The policy of a file; the built-in one when None.
+
+    Raises:
+        InputError: unreadable, not TOML, an unknown key or a value that cannot be; names the file and the key.
+    """
+    if path is None:
+        return Policy()
+    document = _load(path)
+    if path.name == "pyproject.toml":
+        document = document.get("tool", {}).get("moesize", {})
+    shown = _shown(path)
+    _known(document, _TOP, shown)
+    overrides = []
+    for entry in _tables(document, "override", shown):
+        _known(entry, (*_DEMANDS, "paths"), f"{shown}: override")
+        if not _texts(entry, "paths", shown):
+            raise InputError(f"{shown}: an override says for which `paths`")
+        own = {key: value for key, value in entry.items() if key != "paths"}
+        _demands(own, Demands(), shown)
+        overrides.append((_texts(entry, "paths", shown), own))
+    baseline = document.get("baseline")
+    if baseline is not None and not isinstance(baseline, str):
+        raise InputError(f"{shown}: baseline is the path of a file")
+    return Policy(
+        path=path,
+        demands=_demands({k: v for k, v in document.items() if k in _DEMANDS}, Demands(), shown),
+        overrides=tuple(overrides),
+        fail_on=fail_on(document["fail-on"], shown) if "fail-on" in document else Policy().fail_on,
+        ignores=tuple(_ignore(entry, shown) for entry in _tables(document, "ignore", shown)),
+        baseline=baseline,
+    )
+
+
+def fail_on(value: object, shown: str = "--fail-on") -> frozenset[str]:
+    """Levels and rule ids that fail the build; a level brings the graver ones with it.
+
+    Raises:
+        InputError: a word that is neither a level nor a rule.
+    """
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise InputError(f"{shown}: fail-on is a level, or a list of levels and rules")
+    found: set[str] = set()
+    graver = {
+        Level.ERROR: (Level.ERROR,),
+        Level.WARNING: (Level.ERROR, Level.WARNING),
+        Level.UNDECIDED: (Level.ERROR, Level.UNDECIDED),
+        Level.NOTE: tuple(Level),
+    }
+    for word in (word.strip() for word in words):
+        if word in RULES:
+            found.add(word)
+        elif word in tuple(Level):
+            found.update(graver[Level(word)])
+        elif word != NEVER:
+            raise UnknownNameError("level or rule", word, [*Level, NEVER, *RULES])
+    return frozenset(found)
+
+
+def with_gpu(policy: Policy, gpu: str) -> Policy:
+    """The policy with another default GPU, for every path.
+
+    Raises:
+        MoesizeError: a GPU nothing is known by.
+    """
+    _gpu(gpu, "--gpu")
+    overrides = tuple((paths, {k: v for k, v in own.items() if k != "gpu"}) for paths, own in policy.overrides)
+    return replace(policy, demands=replace(policy.demands, gpu=gpu), overrides=overrides)
+
+
+def matches_any(file: str, patterns: Iterable[str]) -> bool:
+    """Whether a path matches one of some globs; `**` crosses folders, and a folder stands for all below it."""
+    return any(_pattern(pattern).fullmatch(file) for pattern in patterns)
+
+
+def _pattern(glob: str) -> re.Pattern[str]:
+    known = _patterns.get(glob)
+    if known is None:
+        text = glob.removeprefix("./").rstrip("/")
+        words = re.split(r"(\*\*/|\*+|\?)", text)
+        kinds = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+        body = "".join(kinds.get(word) or (".*" if word.startswith("**") else re.escape(word)) for word in words)
+        known = _patterns[glob] = re.compile(f"{body}(?:/.*)?")
+    return known
+
+
+_patterns: dict[str, re.Pattern[str]] = {}
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{_shown(path)} is not valid TOML: {printable(str(error))}") from None
+    except RecursionError:
+        raise InputError(f"{_shown(path)} is nested too deeply") from None
+    except InputError as error:
+        raise InputError(f"{_shown(path)} {error}") from None
+
+
+def _shown(path: Path | None) -> str:
+    return printable(str(path)) if path else "the policy"
+
+
+def _known(document: Mapping[str, Any], keys: tuple[str, ...], shown: str) -> None:
+    for key in document:
+        if key not in keys:
+            raise UnknownNameError("key", key, keys, f"in {shown}; known are {', '.join(keys)}")
+
+
+def _demands(document: Mapping[str, Any], base: Demands, shown: str) -> Demands:
+    """`base` with what a table says laid over it."""
+    found = base
+    for key, value in document.items():
+        if key == "gpu":
+            found = replace(found, gpu=_gpu(value, shown))
+        elif key == "pools":
+            pools = {name: _gpu(gpu, f"{shown}: pools") for name, gpu in _table(value, key, shown).items()}
+            found = replace(found, pools={**base.pools, **pools})
+        elif key == "models":
+            found = replace(found, models={**base.models, **_table(value, key, shown)})
+        elif key == "context":
+            found = replace(found, context_tokens=_count(value, key, shown))
+        elif key == "concurrency":
+            found = replace(found, concurrency=_count(value, key, shown))
+        elif key == "min-headroom":
+            n_bytes, share = _headroom(value, shown)
+            found = replace(found, headroom_bytes=n_bytes, headroom_share=share)
+        elif key == "allowed-gpus":
+            found = replace(found, allowed_gpus=_allowed(_texts(document, key, shown), shown))
+        elif key == "max-price":
+            found = replace(found, max_usd_per_hour=_price(value, shown))
+        else:
+            found = replace(found, levels={**base.levels, **_levels(_table(value, key, shown), shown)})
+    return found
+
+
+def _gpu(value: object, shown: str) -> str:
+    from moesize.hardware.gpu import load_gpu  # noqa: PLC0415  only policies that name GPUs need it
+
+    if not isinstance(value, str):
+        raise InputError(f"{shown}: a GPU is a name, not {printable(repr(value), 40)}")
+    try:
+        load_gpu(value)
+    except MoesizeError as error:
+        raise InputError(f"{shown}: {error}") from None
+    return value
+
+
+def _allowed(names: tuple[str, ...], shown: str) -> tuple[str, ...]:
+    """Ids of the cards some names stand for; a name of several cards allows them all."""
+    from moesize.hardware import catalogue  # noqa: PLC0415
+
+    try:
+        return tuple(dict.fromkeys(gpu_id for name in names for gpu_id in catalogue.find(name)))
+    except MoesizeError as error:
+        raise InputError(f"{shown}: allowed-gpus: {error}") from None
+
+
+def _count(value: object, key: str, shown: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{shown}: {key} is a whole number of at least 1, not {printable(repr(value), 40)}")
+    return value
+
+
+def _price(value: object, shown: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
+        raise InputError(f"{shown}: max-price is USD an hour, not {printable(repr(value), 40)}")
+    return float(value)
+
+
+def _headroom(value: object, shown: str) -> tuple[int, float]:
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d{1,2}(?:\.\d+)?)\s*%\s*", value)):
+        return 0, float(match.group(1)) / 100
+    if not isinstance(value, str):
+        raise InputError(f'{shown}: min-headroom is written like "2GiB" or "5%"')
+    try:
+        return parse_bytes(value), 0.0
+    except InputError as error:
+        raise InputError(f"{shown}: min-headroom: {error}") from None
+
+
+def _levels(table: Mapping[str, str], shown: str) -> dict[str, Level | None]:
+    found: dict[str, Level | None] = {}
+    for rule, word in table.items():
+        if rule not in RULES:
+            raise UnknownNameError("rule", rule, RULES, f"in {shown}: levels")
+        if word != "off" and word not in tuple(Level):
+            raise InputError(f"{shown}: levels.{rule} is {printable(word, 40)!r}; use off, {', '.join(Level)}")
+        found[rule] = None if word == "off" else Level(word)
+    return found
+
+
+def _ignore(entry: Mapping[str, Any], shown: str) -> Ignore:
+    _known(entry, _IGNORE, f"{shown}: ignore")
+    rule, reason, until = entry.get("rule"), entry.get("reason"), entry.get("until")
+    if not isinstance(rule, str) or rule not in RULES:
+        raise UnknownNameError("rule", str(rule), RULES, f"in {shown}: ignore")
+    if not isinstance(reason, str) or not reason.strip():
+        raise InputError(f"{shown}: the ignore of {rule} gives no reason")
+    if isinstance(until, datetime):
+        until = until.date()
+    if until is not None and not isinstance(until, date):
+        raise InputError(
+            f"{shown}: the ignore of {rule} is until {printable(repr(until), 40)}; write a date like 2027-01-31"
+        )
+    about = entry.get("object")
+    if about is not None and not isinstance(about, str):
+        raise InputError(f"{shown}: the ignore of {rule} is about no object: {printable(repr(about), 40)}")
+    return Ignore(rule, _texts(entry, "paths", shown), about, reason.strip(), until)
+
+
+def _table(value: object, key: str, shown: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise InputError(f"{shown}: {key} is a table of names")
+    return value
+
+
+def _tables(document: Mapping[str, Any], key: str, shown: str) -> list[Mapping[str, Any]]:
+    value = document.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise InputError(f"{shown}: {key} is a list of tables, written [[{key}]]")
+    return value
+
+
+def _texts(document: Mapping[str, Any], key: str, shown: str) -> tuple[str, ...]:
+    value = document.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InputError(f"{shown}: {key} is a list of strings")
+    return tuple(value)

@@ -1,0 +1,46 @@
+"""The gate's result for a terminal or a log: plain lines, one per deployment and finding, the tally last."""
+
+from collections.abc import Iterator
+
+from moesize.gate.results import DeploymentOut, FindingOut, GateResult
+from moesize.report.gate.wording import VERDICTS, memory, tally, title, workflow_safe
+
+
+def render(result: GateResult) -> str:
+    """Everything, findings below the deployment they are about."""
+    return "".join(f"{workflow_safe(line)}\n" for line in _lines(result))
+
+
+def _lines(result: GateResult) -> Iterator[str]:
+    told: set[int] = set()
+    for one in result.deployments:
+        yield f"{one.file}:{one.line}  {VERDICTS[one.verdict].upper()}  {title(one)}{_memory(one)}"
+        for finding in result.findings:
+            if finding.object == one.object and finding.file == one.file and id(finding) not in told:
+                told.add(id(finding))
+                yield from _finding(finding)
+        for note in one.notes:
+            yield f"    ({note})"
+    for finding in result.findings:
+        if id(finding) not in told:
+            yield from _finding(finding)
+    if result.changes is not None:
+        yield ""
+        yield "Changes:"
+        for change in result.changes:
+            yield f"  {change.file}  {change.object}: {change.text}"
+        if not result.changes:
+            yield "  none"
+    yield tally(result)
+
+
+def _memory(one: DeploymentOut) -> str:
+    text = memory(one)
+    return f", {text}" if text else ""
+
+
+def _finding(finding: FindingOut) -> Iterator[str]:
+    state = f" [left alone by {finding.suppressed}: {finding.reason}]" if finding.suppressed else ""
+    yield f"  {finding.file}:{finding.line}: {finding.level} {finding.rule}: {finding.message}{state}"
+    if not finding.suppressed and finding.help:
+        yield f"      {finding.help}"
