@@ -8,7 +8,7 @@ from moesize.engines.base import EngineOptions
 from moesize.errors import InputError, MoesizeError, UnknownNameError
 from moesize.hardware.gpu import GpuSpec
 from moesize.hardware.rental import cheapest_rental
-from moesize.layouts import MAX_GPUS, smallest_fit
+from moesize.layouts import MAX_GPUS, one_node_gpus, smallest_fit
 from moesize.memory.layout import Layout
 from moesize.model.spec import ModelSpec
 from moesize.quant.names import resolve_quant
@@ -140,7 +140,8 @@ def _row_of(question: Question, evaluation: Evaluation, prices: Mapping[str, flo
     sums, plan, layout = evaluation.totals, evaluation.plan, question.layout
     fits = evaluation.judgement.verdict != "oom"
     speed = speed_of(question) if fits else None
-    rental = cheapest_rental(question.gpu.id, layout.gpus, per_node=layout.tp, prices=prices) if fits else None
+    per_node = one_node_gpus(question)
+    rental = cheapest_rental(question.gpu.id, layout.gpus, per_node=per_node, prices=prices) if fits else None
     rate = speed.tokens_per_second if speed else None
     per_million = rental.usd_per_hour / (rate * SECONDS_PER_HOUR) * 1e6 if rental and rate else None
     return Row(

@@ -5,15 +5,21 @@ from dataclasses import replace
 
 from moesize.errors import MoesizeError
 from moesize.memory.layout import Layout
-from moesize.question import Evaluation, Question, evaluate
+from moesize.question import LAYER_SPLIT_ENGINES, Evaluation, Question, evaluate
 
 #: GPUs of one node, over which tensor parallelism runs; more nodes are pipeline stages.
 NODE_GPUS = 8
 MAX_GPUS = 64
 
 
-def layouts(max_gpus: int = MAX_GPUS) -> Iterator[Layout]:
-    """Tensor parallel within a node (1, 2, 4, 8), pipeline stages across nodes, by number of GPUs."""
+def layouts(max_gpus: int = MAX_GPUS, engine: str = "vllm") -> Iterator[Layout]:
+    """Tensor parallel within a node (1, 2, 4, 8), pipeline stages across nodes, by number of GPUs.
+
+    Engines that split by layers take the GPUs of one node as stages.
+    """
+    if engine in LAYER_SPLIT_ENGINES:
+        yield from (Layout(1, stages) for stages in range(1, min(NODE_GPUS, max_gpus) + 1))
+        return
     tp = 1
     while tp <= min(NODE_GPUS, max_gpus):
         yield Layout(tp)
@@ -24,6 +30,23 @@ def layouts(max_gpus: int = MAX_GPUS) -> Iterator[Layout]:
         pp *= 2
 
 
+def one_node_gpus(question: Question) -> int:
+    """GPUs that have to stand in one node: a tensor-parallel group, or all stages of an engine that splits by layers."""
+    layout = question.layout
+    return layout.pp if question.engine in LAYER_SPLIT_ENGINES else min(layout.tp, NODE_GPUS)
+
+
+def one_node_gpus(question: Question) -> int:
+    """GPUs that have to stand in one node: a tensor-parallel group, or all stages of an engine that splits by layers."""
+    layout = question.layout
+    return layout.pp if question.engine in LAYER_SPLIT_ENGINES else min(layout.tp, NODE_GPUS)
+
+
+def one_node_gpus(question: Question) -> int:
+    """GPUs that have to stand in one node: a tensor-parallel group, or all of an engine that splits by layers."""
+    return question.layout.gpus if question.engine in LAYER_SPLIT_ENGINES else question.layout.tp
+
+
 def smallest_fit(
     question: Question, *, max_gpus: int = MAX_GPUS, strict: bool = True
 ) -> tuple[Question, Evaluation] | None:
@@ -31,7 +54,7 @@ def smallest_fit(
 
     `strict` takes `fits` alone, otherwise `tight` will do. Layouts the model's shapes do not allow are passed over.
     """
-    for layout in layouts(max_gpus):
+    for layout in layouts(max_gpus, question.engine):
         if hopeless(question, layout):
             continue
         asked = replace(question, layout=layout)

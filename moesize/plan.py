@@ -10,7 +10,7 @@ from moesize.errors import InputError, MoesizeError
 from moesize.hardware.gpu import GpuSpec
 from moesize.hardware.rental import Rental, cheapest_rental
 from moesize.launch_lines import launch_lines
-from moesize.layouts import MAX_GPUS, NODE_GPUS, hopeless, layouts
+from moesize.layouts import MAX_GPUS, hopeless, layouts, one_node_gpus
 from moesize.model.spec import ModelSpec
 from moesize.question import Evaluation, Question, evaluate
 from moesize.sizing import ask
@@ -169,7 +169,7 @@ def _search(
         if replicas > min(concurrency, limits.max_gpus):
             break
         share = Workload(question.workload.context_tokens, ceil_div(concurrency, replicas))
-        for layout in layouts(limits.max_gpus // replicas):
+        for layout in layouts(limits.max_gpus // replicas, question.engine):
             if hopeless(question, layout):
                 continue
             asked = replace(question, layout=replace(layout, dp=replicas), workload=share)
@@ -192,7 +192,7 @@ def _try(
         over = evaluation.totals.high / max(1, evaluation.plan.budget_bytes)
         return over, _miss(question, "; ".join(judgement.reasons))
     speed = speed_of(question)
-    rental = cheapest_rental(question.gpu.id, layout.gpus, per_node=min(layout.tp, NODE_GPUS), prices=prices)
+    rental = cheapest_rental(question.gpu.id, layout.gpus, per_node=one_node_gpus(question), prices=prices)
     if limits.max_price is not None:
         if rental is None:
             return 5.0, _miss(question, "fits, but no price of it is known")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from moesize.compare import Comparison, Row, compare
 from moesize.curves import Curves, curves
@@ -13,11 +14,12 @@ from moesize.hardware.gpu import GpuSpec
 from moesize.layouts import MAX_GPUS
 from moesize.memory.layout import Layout
 from moesize.model.spec import ModelSpec
-from moesize.question import Question, choose_layout
-from moesize.results import CheckResult
+from moesize.question import Question, choose_layout, evaluate
+from moesize.results import CheckResult, Verdict
 from moesize.sizing import answer, ask
 
-DEFAULT_CASES = 8
+DEFAULT_CASES: Final = 8
+_BEST_FIRST: Final[tuple[Verdict, ...]] = ("fits", "tight", "oom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,31 +163,32 @@ def _cases(
     wish: LayoutWish,
     most: int,
 ) -> tuple[tuple[Case, ...], list[str]]:
-    """The best `most` combinations that can be laid out as wished, by model, and why others cannot."""
-    cases: list[Case] = []
-    skipped: list[str] = []
-    for row in _in_turn(rows):
-        if len(cases) == most:
-            break
+    """The best `most` combinations that can be laid out as wished, model by model, and why others cannot."""
+    found: list[tuple[Verdict, Question]] = []
+    skipped: dict[str, None] = {}
+    for row in rows:
         question = replace(asked[row.model, row.quant], gpu=cards[row.gpu])
         try:
             question = replace(question, layout=_layout(row, question, wish))
-            cases.append(Case(answer(question), curves(question), question.gpu))
+            verdict = evaluate(question).judgement.verdict if wish.given else row.verdict
         except MoesizeError as error:
-            skipped.append(f"{row.model} as {row.quant} on {row.gpu}: {error}")
+            skipped[f"{row.model} as {row.quant}: {error}"] = None
+            continue
+        found.append((verdict, question))
+    found.sort(key=lambda one: _BEST_FIRST.index(one[0]))
     models = list(dict.fromkeys(name for name, _ in asked))
-    cases.sort(key=lambda case: models.index(case.result.model.name))
-    return tuple(cases), skipped
+    best = sorted(_in_turn([question for _, question in found])[:most], key=lambda q: models.index(q.spec.name))
+    return tuple(Case(answer(q), curves(q), q.gpu) for q in best), list(skipped)
 
 
-def _in_turn(rows: Sequence[Row]) -> list[Row]:
+def _in_turn(questions: Sequence[Question]) -> list[Question]:
     """The best of each model, then the second of each, and so on: none is left out for being dear."""
     seen: Counter[str] = Counter()
-    ranks = []
-    for row in rows:
-        ranks.append(seen[row.model])
-        seen[row.model] += 1
-    return [row for _, row in sorted(zip(ranks, rows, strict=True), key=lambda pair: pair[0])]
+    ranked: list[tuple[int, Question]] = []
+    for question in questions:
+        ranked.append((seen[question.spec.name], question))
+        seen[question.spec.name] += 1
+    return [question for _, question in sorted(ranked, key=lambda one: one[0])]
 
 
 def _layout(row: Row, question: Question, wish: LayoutWish) -> Layout:
