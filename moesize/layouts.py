@@ -31,19 +31,9 @@ def layouts(max_gpus: int = MAX_GPUS, engine: str = "vllm") -> Iterator[Layout]:
 
 
 def one_node_gpus(question: Question) -> int:
-    """GPUs that have to stand in one node: a tensor-parallel group, or the stages of an engine that splits by layers."""
+    """GPUs that have to stand in one node: a tensor-parallel group, or all stages where an engine splits by layers."""
     layout = question.layout
     return layout.pp if question.engine in LAYER_SPLIT_ENGINES else min(layout.tp, NODE_GPUS)
-
-
-def one_node_gpus(question: Question) -> int:
-    """GPUs that have to stand in one node: a tensor-parallel group, or all of an engine that splits by layers."""
-    return question.layout.gpus if question.engine in LAYER_SPLIT_ENGINES else question.layout.tp
-
-
-def one_node_gpus(question: Question) -> int:
-    """GPUs that have to stand in one node: a tensor-parallel group, or all of an engine that splits by layers."""
-    return question.layout.gpus if question.engine in LAYER_SPLIT_ENGINES else question.layout.tp
 
 
 def smallest_fit(
