@@ -19,7 +19,7 @@ from moesize.probe.open import open_device, visible_devices
 from moesize.probe.plan import Plan, blank_result, known_card, make_plan
 from moesize.probe.results import ProbeResult
 from moesize.probe.run import Progress, refuse_if_busy, run
-from moesize.probe.save import calibration_text
+from moesize.probe.save import calibration_text, refuse_without_constants
 from moesize.units import GIB
 
 _INTERRUPTED = 130
@@ -95,6 +95,8 @@ def probe(
     if opened is None:
         result = blank_result(plan, host_facts(), "planned")
     else:
+        if save is not None:
+            refuse_without_constants(opened.facts)
         if not force:
             refuse_if_busy(opened)
         with _Bar(plan) as progress:

@@ -24,7 +24,7 @@ class Cpu:
         self.touch = touch
         self._held = _Ledger()
         self._noise: dict[str, torch.Tensor] = {}
-        self.facts = replace(host_facts(), torch=torch.__version__)
+        self.facts = replace(host_facts(), torch=str(torch.__version__))
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> torch.Tensor:
         """An uninitialised tensor."""

@@ -116,7 +116,7 @@ def _facts(index: int, free: int, total: int, before: dict[str, Any], after: dic
         free_bytes=free,
         driver=after.get("driver"),
         runtime=f"ROCm {torch.version.hip}" if rocm else f"CUDA {torch.version.cuda}",
-        torch=torch.__version__,
+        torch=str(torch.__version__),
         compute_capability=None if rocm else f"{properties.major}.{properties.minor}",
         smi_total_bytes=after.get("total"),
         others_bytes=before.get("used"),

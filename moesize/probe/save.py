@@ -2,18 +2,28 @@
 
 from moesize.calibration import Measured, write_calibration
 from moesize.errors import InputError
+from moesize.probe.device import DeviceFacts
 from moesize.probe.results import ProbeResult
 
 #: row of the probe -> term of the engines
 _TERMS = {"CUDA context": "CUDA context", "beyond torch": "outside torch"}
 
 
-def calibration_text(result: ProbeResult, date: str) -> str:
-    """The calibration file of a run; what lies beyond torch holds for one GPU, because nothing communicates here.
+def refuse_without_constants(facts: DeviceFacts) -> None:
+    """Refuse a device that has none of an engine's constants, before anything is measured.
 
     Raises:
-        InputError: nothing was measured that an engine's constants are made of.
+        InputError: host memory.
     """
+    if facts.kind == "cpu":
+        raise InputError(
+            "--save keeps what a card's driver and context take, and host memory has neither; measure on a GPU, or take"
+            " the figures from a server's log with `moesize observe LOG --save`"
+        )
+
+
+def calibration_text(result: ProbeResult, date: str) -> str:
+    """The calibration file of a run; what lies beyond torch holds for one GPU, because nothing communicates here."""
     facts = result.device
     measured = []
     for row in result.rows:
@@ -21,11 +31,6 @@ def calibration_text(result: ProbeResult, date: str) -> str:
             only_for = {"tp": 1} if row.term == "beyond torch" else {}
             n_bytes = row.measured_bytes
             measured.append(Measured(_TERMS[row.term], n_bytes, n_bytes, n_bytes, only_for))
-    if not measured:
-        raise InputError(
-            f"nothing to save: {facts.name} has no context of a driver; constants are measured on a GPU"
-            " (nvidia-ml-py tells the context apart), or taken from a server's log by `moesize observe LOG --save`"
-        )
     return write_calibration(
         made_by="moesize probe",
         device=facts.name,

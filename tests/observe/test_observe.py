@@ -56,7 +56,7 @@ def test_a_published_run_is_predicted_as_its_row_says() -> None:
     result = compare(observed(DEBUG_PROFILE), Asked(gpu="H100-80GB"))
     rows = {held.figure: held for held in result.rows}
     assert rows["weights_gib"].predicted == pytest.approx(14.99, abs=0.01)
-    assert rows["kv_gib"].difference == pytest.approx(0, abs=3.0)
+    assert rows["kv_gib"].difference == pytest.approx(0, abs=0.1)
     assert rows["activation_gib"].low <= 1.89 <= rows["activation_gib"].high
     assert result.predicted_verdict == "fits"
 

@@ -1,0 +1,56 @@
+"""The forward pass peaks where the activation model says, by torch's own profiler."""
+
+from pathlib import Path
+
+import pytest
+
+from moesize.probe.cpu import Cpu
+from moesize.probe.plan import DECODE, FORWARD, SAMPLER
+from moesize.probe.predict import forward_peak_bytes, sampler_bytes
+from moesize.probe.run import run
+from moesize.probe.stack import Stack
+from tests.probe.probing import SMALL, plan_of, torch_profile
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [
+        (SMALL, 256),
+        ("olmoe-1b-7b", 256),
+        ("qwen1.5-moe-a2.7b", 256),
+        ("qwen2.5-0.5b", 256),
+        ("deepseek-v2-lite", 256),
+        ("granite-4.0-h-tiny", 256),
+    ],
+)
+def test_the_peak_is_within_a_tenth_of_the_prediction(model: str, tokens: int, device: Cpu, tmp_path: Path) -> None:
+    plan = plan_of(device, model, tokens=tokens)
+    step = plan.steps[FORWARD]
+    predicted = forward_peak_bytes(plan.spec, plan.tensors, plan.question.layout, step)
+    stack = Stack(device, plan.layers, plan.spec.hidden_size or 0, plan.spec.dtype, plan.mla_rows)
+    stack.forward(2, 2)
+    with torch_profile(tmp_path) as counted, device.watch() as peak:
+        stack.forward(step.tokens, plan.mla_tokens(step))
+    assert step.tokens == tokens
+    assert counted["peak"] == pytest.approx(predicted, rel=0.10)
+    assert peak.n_bytes == pytest.approx(counted["peak"], rel=0.03)
+
+
+def test_the_sampler_peaks_at_its_four_copies(device: Cpu, tmp_path: Path) -> None:
+    stack = Stack(device, (), 64, "bfloat16", 0)
+    stack.sample(1, 8)
+    with torch_profile(tmp_path) as counted:
+        stack.sample(32, 32000)
+    assert counted["peak"] == pytest.approx(sampler_bytes(32, 32000, "bfloat16"), rel=0.10)
+
+
+def test_the_run_measures_both_steps_and_the_sampler(device: Cpu) -> None:
+    result = run(plan_of(device, SMALL, tokens=128, seqs=16, concurrency=8), device, reserve_bytes=0)
+    rows = {row.term: row for row in result.rows}
+    for name in (FORWARD, DECODE, SAMPLER):
+        assert rows[name].measured_bytes == pytest.approx(rows[name].predicted_bytes, rel=0.10), name
+    assert rows[DECODE].measured_bytes < rows[FORWARD].measured_bytes
+    assert result.comparison.measured == "fits"
+    assert result.comparison.measured_total_bytes > sum(
+        r.measured_bytes or 0 for r in result.rows if r.category == "weights"
+    )
