@@ -36,6 +36,7 @@ Baseline = Annotated[Path | None, typer.Option("--baseline", help="Findings to l
 WriteBaseline = Annotated[Path | None, typer.Option("--write-baseline", help="Write what is found now as a baseline.")]
 Diff = Annotated[str | None, typer.Option("--diff", help="Compare with a folder or a git revision.", metavar="BASE")]
 AllowEmpty = Annotated[bool, typer.Option("--allow-empty", help="Finding no deployment is no error.")]
+IncludeDisabled = Annotated[bool, typer.Option("--include-disabled", help="Judge what is switched off too.")]
 Online = Annotated[bool, typer.Option("--online/--offline", help="Ask the Hub for models the catalogue has not.")]
 Explain = Annotated[str | None, typer.Option("--explain", help="Show the page of a rule.", metavar="RULE")]
 
@@ -51,6 +52,7 @@ def gate(
     write_baseline: WriteBaseline = None,
     diff: Diff = None,
     allow_empty: AllowEmpty = False,
+    include_disabled: IncludeDisabled = False,
     online: Online = False,
     explain: Explain = None,
 ) -> int:
@@ -74,7 +76,7 @@ def gate(
         from dataclasses import replace  # noqa: PLC0415
 
         rules = replace(rules, fail_on=parse_fail_on(fail_on))
-    run = Run(root=root, policy=rules, online=online, allow_empty=allow_empty)
+    run = Run(root=root, policy=rules, online=online, allow_empty=allow_empty, include_disabled=include_disabled)
     run = with_baseline(run, baseline)
     result = run.gate(paths)
     if diff is not None:

@@ -10,10 +10,10 @@ from moesize.hardware.gpu import GpuSpec
 from moesize.model.spec import ModelSpec
 from moesize.question import Evaluation, Question
 
-CaseVerdict = Literal["fits", "tight", "oom", "undecided"]
+CaseVerdict = Literal["fits", "tight", "oom", "refused", "undecided"]
 
 #: From the best outcome to the worst: any-of lists and several candidates are as good as their worst.
-_ORDER: tuple[CaseVerdict, ...] = ("fits", "tight", "undecided", "oom")
+_ORDER: tuple[CaseVerdict, ...] = ("fits", "tight", "undecided", "refused", "oom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Option:
         if self.outcome is None:
             return "undecided"
         if self.outcome.refusal is not None:
-            return "oom"
+            return "refused"
         if self.outcome.evaluation is None or self.gpu is None:
             return "undecided"
         return self.outcome.evaluation.judgement.verdict

@@ -1,7 +1,7 @@
 """From a deployment's facts to a `Case`: names looked up, engines' defaults filled in, every GPU evaluated."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from moesize.engines.base import EngineOptions
@@ -33,6 +33,9 @@ _DECISIVE: Final = frozenset(
 )
 #: Engines that take the model's whole context when no length is given, and stop when one such sequence does not fit.
 _WHOLE_CONTEXT_ENGINES: Final = ("vllm",)
+#: The plain form asks as `moesize check` does; KAITO sets a length that fits
+#: (https://github.com/kaito-project/kaito/blob/main/pkg/workspace/estimator/max_model_len.go).
+_OWN_LENGTH_FORMATS: Final = ("plain", "kaito")
 #: One card per memory size, from small to large: what the smallest card that will do is looked for among.
 _SIZES: Final = (
     *("nvidia-t4", "nvidia-l4", "nvidia-a100-sxm4-40gb", "nvidia-l40s", "nvidia-a100-sxm4-80gb"),
@@ -64,9 +67,7 @@ class Judge:
         options: tuple[Option, ...] = ()
         if not isinstance(found, str):
             options = self._options(deployment, demands, found.spec, unknowns, notes)
-            notes += (
-                found.spec.notes[len(found.spec.notes) - 1 :] if "stands in for" in " ".join(found.spec.notes) else []
-            )
+            notes += [found.note] if found.note else []
         else:
             self._only_gpus(deployment, demands, unknowns)
         for option in options:
@@ -94,12 +95,18 @@ class Judge:
             outcome, unknown = self._outcome(deployment, demands, spec, gpu, layout, notes)
             if unknown:
                 unknowns.append(unknown)
-            options.append(Option(gpu.spec, choice, several, given, layout.gpus_needed, outcome))
+            option = Option(gpu.spec, choice, several, given, layout.gpus_needed, outcome)
+            if _nodes_are_worked_out(deployment) and option.verdict == "oom":
+                unknowns.append(
+                    Unknown("gpu", "one node does not hold it, and KAITO works out how many do", _DECIDE_NODES)
+                )
+                option = replace(option, outcome=None)
+            options.append(option)
         if options:
             return tuple(options)
         given = _gpus_given(deployment, None, None)
         layout = spread(deployment, gpus_given=given, experts=bool(spec.experts.routed))
-        smallest, why = self._smallest(deployment, demands, spec, layout)
+        smallest, why = self._smallest(deployment, demands, spec, layout, notes)
         for i, unknown in enumerate(unknowns):
             if unknown.about == "gpu":
                 unknowns[i] = Unknown("gpu", unknown.why, f"{why}; {_DECIDE_GPU}")
@@ -178,13 +185,13 @@ class Judge:
         return outcome, None
 
     def _smallest(
-        self, deployment: Deployment, demands: Demands, spec: ModelSpec, layout: Spread
+        self, deployment: Deployment, demands: Demands, spec: ModelSpec, layout: Spread, notes: list[str]
     ) -> tuple[Outcome | None, str]:
         """The outcome on the smallest card of `_SIZES` that fits, and a sentence about it."""
         many = f"{layout.gpus_needed}× " if layout.gpus_needed > 1 else ""
         outcome: Outcome | None = None
         for gpu_id in _SIZES:
-            outcome, _ = self._outcome(deployment, demands, spec, FoundGpu(load_gpu(gpu_id)), layout, [])
+            outcome, _ = self._outcome(deployment, demands, spec, FoundGpu(load_gpu(gpu_id)), layout, notes)
             if outcome is None or outcome.refusal is not None:
                 return outcome, "no card runs it as laid out"
             if outcome.evaluation and outcome.evaluation.judgement.verdict == "fits":
@@ -199,7 +206,16 @@ _DECIDE_MODEL: Final = (
 _DECIDE_GPU: Final = (
     "name one by a node selector, the annotation moesize.dev/gpu, the policy's `gpu` or [pools], or --gpu"
 )
+_DECIDE_NODES: Final = "state `resource.count`"
 _DECIDE_ENGINE: Final = "a command that starts a known engine"
+
+
+def _nodes_are_worked_out(deployment: Deployment) -> bool:
+    """Whether the platform chooses the number of nodes, and with it the layout, by what the model needs.
+
+    Source: https://github.com/kaito-project/kaito/tree/main/pkg/workspace/estimator
+    """
+    return deployment.format == "kaito" and deployment.nodes is None and deployment.tensor_parallel is None
 
 
 def _unknown_settings(deployment: Deployment) -> Iterator[Unknown]:
@@ -227,11 +243,12 @@ def _gpus_given(deployment: Deployment, choice: GpuChoice | None, gpu: FoundGpu 
 def asked_context(deployment: Deployment, demands: Demands, spec: ModelSpec) -> tuple[int | None, str | None]:
     """Tokens of a sequence the server will be asked to hold, and a note where nothing says so."""
     given = deployment.max_model_len.value if deployment.max_model_len else None
+    own_length = deployment.format in _OWN_LENGTH_FORMATS
     if given is not None and given > 0:
         if deployment.engine.value == "llama.cpp" and deployment.max_num_seqs:
             return max(1, given // max(1, deployment.max_num_seqs.value)), None
         return given, None
-    if given is None and deployment.engine.value in _WHOLE_CONTEXT_ENGINES and deployment.format != "plain":
+    if given is None and deployment.engine.value in _WHOLE_CONTEXT_ENGINES and not own_length:
         return spec.context_length, None
     wanted = demands.context_tokens
     if wanted is not None:

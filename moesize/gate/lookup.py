@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 from moesize.errors import MoesizeError
 from moesize.gate.facts import Fact, GpuChoice, Source
@@ -17,6 +18,14 @@ from moesize.model.spec import ModelSpec
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
+#: Endings of packagings that no quantisation is known by, and NIM's way to write a version: `-v01` is `-v0.1`.
+_PACKAGING: Final = re.compile(
+    r"(?:[-_.](?:auto-?round|int[48]|w[48]a(?:16|8)|[48]bit|dynamic|block|kv|[\d.]{1,6}bpw|gguf|\d{4}))+$",
+    re.IGNORECASE,
+)
+_NIM_VERSION: Final = re.compile(r"-v0(\d)$")
+
+
 @dataclass(frozen=True, slots=True)
 class FoundModel:
     """A model, the name it was found under, and how sure that name is."""
@@ -24,6 +33,8 @@ class FoundModel:
     spec: ModelSpec
     name: str
     source: Source
+    #: Said where a model of the catalogue stands in for a copy of it.
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,7 @@ class Lookup:
     online: bool = False
     #: Paths in a policy's `[models]` are relative to its folder.
     policy_folder: Path | None = None
+    _stand_ins: dict[str, str] = field(default_factory=dict)
     _models: dict[str, ModelSpec | str] = field(default_factory=dict)
     _gpus: dict[tuple[str, str, str | None, float | None, str], tuple[FoundGpu, ...] | str] = field(
         default_factory=dict
@@ -64,7 +76,7 @@ class Lookup:
         for candidate in candidates:
             spec = self._spec(candidate.value)
             if not isinstance(spec, str):
-                return FoundModel(spec, candidate.value, candidate.source)
+                return FoundModel(spec, candidate.value, candidate.source, self._stand_ins.get(candidate.value))
             why = why or spec
         return why or "the file does not say which model"
 
@@ -99,12 +111,13 @@ class Lookup:
             from moesize.model import hub  # noqa: PLC0415  the network's modules are heavy
 
             return hub.load(name)
-        match = catalogue.same_name(name)
+        match = catalogue.same_name(name) or catalogue.same_name(_without_packaging(name))
         if match is None:
             return f"{name} is not in the catalogue"
         spec = catalogue.load_match(match)
-        note = f"{spec.name} of the catalogue stands in for {name}"
-        return replace(spec, notes=(*spec.notes, note)) if HUB_ID.fullmatch(name) else spec
+        if HUB_ID.fullmatch(name):
+            self._stand_ins[name] = f"{spec.name} of the catalogue stands in for {name}"
+        return spec
 
     def gpus(self, choice: GpuChoice, format_name: str, pools: Mapping[str, str]) -> tuple[FoundGpu, ...] | str:
         """What a choice can mean, several where its name leaves the memory open, or a sentence why it means nothing."""
@@ -133,3 +146,8 @@ class Lookup:
             except MoesizeError as error:
                 self._gpus[key] = str(error)
         return self._gpus[key]
+
+
+def _without_packaging(name: str) -> str:
+    """A repository's or file's name without what tells only how it was packed."""
+    return _NIM_VERSION.sub(r"-v0.\1", _PACKAGING.sub("", name))

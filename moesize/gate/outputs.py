@@ -60,7 +60,9 @@ def deployment_out(case: Case) -> DeploymentOut:
     )
 
 
-def finding_out(finding: Finding, deployment: Deployment | None, reason: Reason | None, *, fails: bool) -> FindingOut:
+def finding_out(
+    finding: Finding, deployment: Deployment | None, index: int | None, reason: Reason | None, *, fails: bool
+) -> FindingOut:
     """A finding as results show it."""
     where = finding.where
     identity = deployment.identity if deployment else ""
@@ -73,6 +75,7 @@ def finding_out(finding: Finding, deployment: Deployment | None, reason: Reason 
         line=where.line,
         column=where.column,
         object=clean(identity) if identity else None,
+        deployment=index,
         fingerprint=fingerprint(where.file, identity, finding.rule),
         fails=fails,
         suppressed=reason.kind if reason else None,

@@ -76,7 +76,10 @@ class DeploymentOut:
 
 @dataclass(slots=True, eq=False, repr=False)
 class FindingOut:
-    """One finding; `suppressed` says by what it is left alone, `reason` why."""
+    """One finding; `suppressed` says by what it is left alone, `reason` why.
+
+    `deployment` is an index into the deployments of the result; None for findings about files and ignores.
+    """
 
     rule: str
     level: str
@@ -86,6 +89,7 @@ class FindingOut:
     line: int
     column: int
     object: str | None
+    deployment: int | None
     fingerprint: str
     fails: bool
     suppressed: Suppression | None = None
@@ -102,6 +106,7 @@ class Summary:
     fits: int
     tight: int
     oom: int
+    refused: int
     undecided: int
     skipped: int
     errors: int
@@ -132,3 +137,11 @@ class GateResult:
     deployments: list[DeploymentOut]
     findings: list[FindingOut]
     changes: list[ChangeOut] | None = field(default=None)
+
+    def by_deployment(self) -> list[list[FindingOut]]:
+        """The findings of each deployment."""
+        found: list[list[FindingOut]] = [[] for _ in self.deployments]
+        for one in self.findings:
+            if one.deployment is not None:
+                found[one.deployment].append(one)
+        return found

@@ -40,6 +40,8 @@ class Run:
     baseline: frozenset[Key] = frozenset()
     online: bool = False
     allow_empty: bool = False
+    #: Judge deployments that are switched off too.
+    include_disabled: bool = False
     today: date = field(default_factory=date.today)
     estimator: Estimator = field(default_factory=Estimator)
 
@@ -54,7 +56,7 @@ class Run:
         missing = [problem for problem in read.problems if problem.kind == "missing"]
         if missing:
             raise InputError(f"{missing[0].where.file} {missing[0].text}")
-        served = [d for d in read.deployments if _is_judged(d)]
+        served = [d for d in read.deployments if self._is_judged(d)]
         if not read.deployments and not self.allow_empty:
             raise InputError(
                 f"no model is deployed by any of {read.files_read} files; check the paths, or pass --allow-empty"
@@ -63,15 +65,15 @@ class Run:
         ignores = Ignores(self.root, self.policy, self.today)
         deployments: list[DeploymentOut] = []
         findings: list[FindingOut] = []
-        for deployment in served:
+        for index, deployment in enumerate(served):
             demands = self.policy.demands_for(deployment.where.file)
             case = judge.case(deployment, demands)
             deployments.append(deployment_out(case))
             found = _levelled(findings_of(case), demands.levels)
-            findings += [self._out(one, deployment, ignores.reason(one, deployment)) for one in found]
+            findings += [self._out(one, deployment, index, ignores.reason(one, deployment)) for one in found]
         for one in (*map(unreadable_file.finding, read.problems), *ignores.check(tuple(served))):
             for levelled in _levelled([one], self.policy.demands_for(one.where.file).levels):
-                findings.append(self._out(levelled, None, ignores.reason(levelled, None)))
+                findings.append(self._out(levelled, None, None, ignores.reason(levelled, None)))
         findings.sort(key=lambda one: (one.file, one.line, list(Level).index(Level(one.level)), one.rule, one.message))
         return GateResult(
             schema=SCHEMA,
@@ -82,12 +84,19 @@ class Run:
             findings=findings,
         )
 
-    def _out(self, finding: Finding, deployment: Deployment | None, reason: Reason | None) -> FindingOut:
+    def _is_judged(self, deployment: Deployment) -> bool:
+        """Whether it runs, and on GPUs."""
+        on_cpu = deployment.gpu_count is not None and deployment.gpu_count.value == 0
+        return (deployment.enabled or self.include_disabled) and deployment.device is None and not on_cpu
+
+    def _out(
+        self, finding: Finding, deployment: Deployment | None, index: int | None, reason: Reason | None
+    ) -> FindingOut:
         identity = deployment.identity if deployment else ""
         if reason is None and (finding.where.file, identity, finding.rule) in self.baseline:
             reason = Reason("in the baseline", "baseline")
         fails = reason is None and (finding.level in self.policy.fail_on or finding.rule in self.policy.fail_on)
-        return finding_out(finding, deployment, reason, fails=fails)
+        return finding_out(finding, deployment, index, reason, fails=fails)
 
 
 def findings_of(case: Case) -> Iterator[Finding]:
@@ -104,12 +113,6 @@ def baseline_keys(result: GateResult) -> list[Key]:
         for one in result.findings
         if one.suppressed in (None, "baseline") and one.level != Level.NOTE
     ]
-
-
-def _is_judged(deployment: Deployment) -> bool:
-    """Whether it runs, and on GPUs."""
-    on_cpu = deployment.gpu_count is not None and deployment.gpu_count.value == 0
-    return deployment.enabled and deployment.device is None and not on_cpu
 
 
 def _levelled(findings: Iterable[Finding], levels: Mapping[str, Level | None]) -> Iterator[Finding]:
@@ -132,6 +135,7 @@ def _summary(
         fits=verdicts.count("fits"),
         tight=verdicts.count("tight"),
         oom=verdicts.count("oom"),
+        refused=verdicts.count("refused"),
         undecided=verdicts.count("undecided"),
         skipped=read - len(deployments),
         errors=counted.count(Level.ERROR),

@@ -59,19 +59,25 @@ def asked_weights(deployment: Deployment, spec: ModelSpec, gpu: GpuSpec) -> Aske
     hint = deployment.quantization_hint.value if deployment.quantization_hint else None
     if stated and stated.lower() in _STORED:
         stated = None
+    engine = deployment.engine.value
+    if engine in _GGUF_ENGINES:
+        return _gguf(deployment, stated or hint or spec.quant_hint, spec)
     if stated:
         return _known(stated, hint, spec)
     if spec.quantization_config or spec.quant_hint:
         return AskedWeights()
     if hint:
         return _known(hint, None, spec)
-    engine = deployment.engine.value
-    if engine in _GGUF_ENGINES:
-        path = deployment.model is not None and deployment.model.value.endswith(".gguf")
-        if path:
-            return AskedWeights(unknown="the name of the GGUF file does not tell its quantisation")
-        return AskedWeights(_GGUF_DEFAULT, note=f"no quantisation is named: taken as {_GGUF_DEFAULT}")
     return AskedWeights(_plain(deployment, spec, gpu))
+
+
+def _gguf(deployment: Deployment, name: str | None, spec: ModelSpec) -> AskedWeights:
+    """What a GGUF file holds: its name tells, whatever the checkpoint it was made from is stored in."""
+    if name:
+        return _known("mxfp4_moe" if name.lower() == "mxfp4" else name, None, spec)
+    if deployment.model is not None and deployment.model.value.endswith(".gguf"):
+        return AskedWeights(unknown="the name of the GGUF file does not tell its quantisation")
+    return AskedWeights(_GGUF_DEFAULT, note=f"no quantisation is named: taken as {_GGUF_DEFAULT}")
 
 
 def _known(name: str, hint: str | None, spec: ModelSpec) -> AskedWeights:

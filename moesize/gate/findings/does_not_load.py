@@ -1,6 +1,7 @@
 """The weights, or the weights and one step's activations, are more than the GPU has.
 
-The server dies while it loads or in its first forward pass. All experts of a Mixture-of-Experts model are resident,
+The server dies while it loads or in its first forward pass. Ollama, and llama.cpp where no layers are stated, keep what
+does not fit in host memory and run slowly: that is a warning. All experts of a Mixture-of-Experts model are resident,
 so total parameters decide, not active ones; and a "24 GB" card offers a process about 22 GiB. Each GPU the
 deployment may land on is judged, and the worst decides.
 
@@ -30,4 +31,14 @@ def check(case: Case) -> Iterator[Finding]:
         reason = "; ".join(evaluation.judgement.reasons)
         where = place(case, case.deployment.model)
         help_text = ways_out(case, option, "no single change that was tried fits; `moesize plan` finds layouts that do")
-        yield Finding(ID, LEVEL, f"{what(case, option)} does not load: {reason}", help_text, where)
+        if spills(case):
+            text = f"{what(case, option)} does not fit, and runs in part from host memory: {reason}"
+            yield Finding(ID, Level.WARNING, text, help_text, where)
+        else:
+            yield Finding(ID, LEVEL, f"{what(case, option)} does not load: {reason}", help_text, where)
+
+
+def spills(case: Case) -> bool:
+    """Whether the engine keeps in host memory what does not fit, unasked."""
+    engine = case.deployment.engine.value
+    return engine == "ollama" or (engine == "llama.cpp" and case.deployment.gpu_layers is None)

@@ -25,7 +25,7 @@ def check(case: Case) -> Iterator[Finding]:
         budget = evaluation.plan.budget_bytes
         wanted = max(demands.headroom_bytes, round(demands.headroom_share * budget))
         free = budget - evaluation.totals.total
-        if free < wanted:
+        if wanted and free < wanted:
             text = f"{what(case, option)} leaves {gibibytes(free)} free a GPU; the policy asks for {gibibytes(wanted)}"
             yield Finding(
                 ID, LEVEL, text, "a shorter length, or more memory", place(case, case.deployment.max_model_len)

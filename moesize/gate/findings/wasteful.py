@@ -22,18 +22,14 @@ LEVEL = Level.NOTE
 def check(case: Case) -> Iterator[Finding]:
     """At most one finding: every GPU it may run on must do with half."""
     halves = [_on_half(case, option) for option in case.options]
-    if case.verdict != "fits" or not halves or not all(halves):
+    enough = all(option.gpus_given in (None, option.gpus_needed) for option in case.options)
+    if case.verdict != "fits" or not enough or not halves or not all(halves):
         return
     option = case.options[0]
     count = halves[0].gpus if halves[0] else 0
     text = f"{on_gpus(option)} hold what {count} would: the same length and concurrency fit on half the GPUs"
-    yield Finding(
-        ID,
-        LEVEL,
-        text,
-        f"{count} GPUs, unless speed or more sequences at once are wanted",
-        place(case, case.deployment.tensor_parallel),
-    )
+    help_text = f"{count} GPU{'s' if count > 1 else ''}, unless speed or more sequences at once are wanted"
+    yield Finding(ID, LEVEL, text, help_text, place(case, case.deployment.tensor_parallel))
 
 
 def _on_half(case: Case, option: Option) -> Layout | None:

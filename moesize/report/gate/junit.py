@@ -12,15 +12,15 @@ from moesize.report.gate.wording import VERDICTS, memory, title
 def render(result: GateResult) -> str:
     """The whole document."""
     root = ET.Element("testsuites", name="moesize gate")
+    suites: dict[str, ET.Element] = {}
+    for one, findings in zip(result.deployments, result.by_deployment(), strict=True):
+        _case(_suite(root, suites, one.file), one, findings)
+    for finding in result.findings:
+        if finding.deployment is None and finding.fails:
+            suite = _suite(root, suites, finding.file)
+            _failure(ET.SubElement(suite, "testcase", name=finding.rule, classname=finding.file), [finding])
     total = failed = skipped = 0
-    for file in sorted({one.file for one in result.deployments} | {one.file for one in result.findings if one.fails}):
-        suite = ET.SubElement(root, "testsuite", name=file)
-        for one in (d for d in result.deployments if d.file == file):
-            _case(suite, one, [f for f in result.findings if f.file == file and f.object == one.object])
-        for finding in result.findings:
-            if finding.file == file and finding.object is None and finding.fails:
-                case = ET.SubElement(suite, "testcase", name=finding.rule, classname=file)
-                _failure(case, [finding])
+    for suite in suites.values():
         counts = {
             "tests": len(suite),
             "failures": len(suite.findall("testcase/failure")),
@@ -32,6 +32,12 @@ def render(result: GateResult) -> str:
     root.attrib |= {"tests": str(total), "failures": str(failed), "errors": "0", "skipped": str(skipped)}
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _suite(root: ET.Element, suites: dict[str, ET.Element], file: str) -> ET.Element:
+    if file not in suites:
+        suites[file] = ET.SubElement(root, "testsuite", name=file)
+    return suites[file]
 
 
 def _case(suite: ET.Element, one: DeploymentOut, findings: list[FindingOut]) -> None:

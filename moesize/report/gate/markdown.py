@@ -7,7 +7,7 @@ from moesize.report.figures import gib
 from moesize.report.gate.wording import VERDICTS, tally, worst_gpu
 from moesize.report.markdown import escape
 
-_MARKS = {"fits": "✅", "tight": "⚠️", "oom": "❌", "undecided": "❔"}
+_MARKS = {"fits": "✅", "tight": "⚠️", "oom": "❌", "refused": "❌", "undecided": "❔"}
 #: GitHub cuts a step's summary at 1 MiB; what is beyond this many rows stands in the other formats.
 _ROWS = 200
 _HEAD = "| | deployment | model | GPUs | weights | KV cache | total | budget | longest context |"

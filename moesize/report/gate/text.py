@@ -12,17 +12,14 @@ def render(result: GateResult) -> str:
 
 
 def _lines(result: GateResult) -> Iterator[str]:
-    told: set[int] = set()
-    for one in result.deployments:
+    for one, findings in zip(result.deployments, result.by_deployment(), strict=True):
         yield f"{one.file}:{one.line}  {VERDICTS[one.verdict].upper()}  {title(one)}{_memory(one)}"
-        for finding in result.findings:
-            if finding.object == one.object and finding.file == one.file and id(finding) not in told:
-                told.add(id(finding))
-                yield from _finding(finding)
+        for finding in findings:
+            yield from _finding(finding)
         for note in one.notes:
             yield f"    ({note})"
     for finding in result.findings:
-        if id(finding) not in told:
+        if finding.deployment is None:
             yield from _finding(finding)
     if result.changes is not None:
         yield ""

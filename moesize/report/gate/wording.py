@@ -3,7 +3,7 @@
 from moesize.gate.results import DeploymentOut, GateResult, GpuOut
 from moesize.report.figures import gib
 
-VERDICTS = {"fits": "fits", "tight": "tight", "oom": "does not fit", "undecided": "undecided"}
+VERDICTS = {"fits": "fits", "tight": "tight", "oom": "does not fit", "refused": "refused", "undecided": "undecided"}
 
 
 def workflow_safe(text: str) -> str:
@@ -35,7 +35,7 @@ def title(one: DeploymentOut) -> str:
 
 def worst_gpu(one: DeploymentOut) -> GpuOut | None:
     """The GPU that decides a deployment's verdict, with figures."""
-    order = ("fits", "tight", "undecided", "oom")
+    order = ("fits", "tight", "undecided", "refused", "oom")
     having = [gpu for gpu in one.gpus if gpu.total_bytes is not None]
     return max(having, key=lambda gpu: (order.index(gpu.verdict), -(gpu.headroom_bytes or 0)), default=None)
 

@@ -1,0 +1,96 @@
+"""Time and memory of `moesize gate` over generated trees of 1,000 and 10,000 manifests.
+
+Run: python benchmarks/gate.py [FILES…]. A tree has five documents a file; one in five of all documents is a model
+server, of changing models, GPUs, layouts and lengths. Each tree is gated by the command itself, on one core.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+MODELS = (
+    ("mistralai/Mixtral-8x7B-Instruct-v0.1", ""),
+    ("Qwen/Qwen3-30B-A3B", ""),
+    ("meta-llama/Llama-3.1-70B-Instruct", ""),
+    ("openai/gpt-oss-120b", ""),
+    ("meta-llama/Llama-3.1-8B-Instruct", "--quantization fp8"),
+    ("deepseek-ai/DeepSeek-R1", ""),
+    ("google/gemma-3-27b-it", ""),
+    ("some-org/unknown-model", ""),
+)
+GPUS = ("NVIDIA-H100-80GB-HBM3", "NVIDIA-A100-SXM4-40GB", "NVIDIA-L40S", "Tesla-T4", "NVIDIA-H200")
+SERVER = """apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: llm-{n}
+  namespace: serving
+spec:
+  replicas: 2
+  selector: {{matchLabels: {{app: llm-{n}}}}}
+  template:
+    metadata: {{labels: {{app: llm-{n}}}}}
+    spec:
+      nodeSelector: {{nvidia.com/gpu.product: {gpu}}}
+      containers:
+        - name: engine
+          image: vllm/vllm-openai:v0.10.2
+          args: [--model={model}, --tensor-parallel-size={tp}, --max-model-len={length}, {quant}]
+          resources: {{limits: {{nvidia.com/gpu: "{tp}"}}}}
+"""
+SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {{name: svc-{n}}}\nspec: {{ports: [{{port: 80}}]}}\n"
+SETTINGS = "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings-{n}}}\ndata:\n" + "".join(
+    f"  key{i}: some longer value that says nothing\n" for i in range(20)
+)
+WEB = """apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web-{n}}}
+spec:
+  template:
+    spec:
+      containers:
+        - {{name: web, image: nginx:1.27, args: [--port, '8080']}}
+"""
+BUDGET = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {{name: pdb-{n}}}\nspec: {{minAvailable: 1}}\n"
+OTHERS = (SERVICE, SETTINGS, WEB, BUDGET)
+LENGTHS = (4096, 8192, 16384, 32768)
+
+
+def write_tree(folder: Path, files: int) -> None:
+    """`files` manifests of five documents, the third a model server."""
+    for n in range(files):
+        model, quant = MODELS[n % len(MODELS)]
+        gpu, length = GPUS[n % len(GPUS)], LENGTHS[n // 7 % 4]
+        server = SERVER.format(n=n, model=model, quant=quant or "--seed=0", gpu=gpu, tp=2 ** (n % 4), length=length)
+        rest = [other.format(n=n) for other in OTHERS]
+        place = folder / f"team-{n % 50}"
+        place.mkdir(exist_ok=True)
+        (place / f"app-{n}.yaml").write_text("---\n".join([*rest[:2], server, *rest[2:]]))
+
+
+def gate(folder: Path) -> tuple[float, float, str]:
+    """Seconds, MiB at the peak, and the tally of one run."""
+    words = [sys.executable, "-m", "moesize", "gate", str(folder), "--output", "json=result.json", "-o", "text=-"]
+    start = time.perf_counter()
+    done = subprocess.run(["taskset", "-c", "0", *words], capture_output=True, text=True, cwd=folder, check=False)
+    taken = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(done.stderr)
+    return taken, after.ru_maxrss / 1024, done.stdout.splitlines()[-1]
+
+
+def main() -> None:
+    """Trees from small to large: the largest so far is the peak."""
+    for files in [int(word) for word in sys.argv[1:]] or [1000, 10_000]:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_tree(folder, files)
+            seconds, mib, tally = gate(folder)
+            print(f"{files} files: {seconds:.2f} s, {1000 * seconds / files:.2f} ms a file, {mib:.0f} MiB; {tally}")
+
+
+if __name__ == "__main__":
+    main()
