@@ -21,7 +21,7 @@ ROWS = (
     Row("the command line", ("cli", "__main__")),
     Row(
         "what a command answers with",
-        ("report", "gate", "probe", "compare", "plan", "explain", "survey", "api", "report_model"),
+        ("report", "gate", "probe", "observe", "compare", "plan", "explain", "survey", "api", "report_model"),
     ),
     Row(
         "one question, answered",

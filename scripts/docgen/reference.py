@@ -11,6 +11,8 @@ import typer
 import moesize
 from moesize import compare, explain, plan, results
 from moesize.cli.main import build_app
+from moesize.observe import compare as observe
+from moesize.probe import results as probe
 
 NOTICE = "<!-- written by `python -m scripts.docgen`; do not edit -->\n\n"
 
@@ -69,6 +71,8 @@ SCHEMAS: dict[str, tuple[type, ModuleType, str]] = {
     compare.SCHEMA: (compare.Comparison, compare, "moesize compare MODEL… --format json"),
     plan.SCHEMA: (plan.Plan, plan, "moesize plan MODEL --format json"),
     explain.SCHEMA: (explain.Explanation, explain, "moesize explain MODEL --format json"),
+    probe.SCHEMA: (probe.ProbeResult, probe, "moesize probe MODEL --format json"),
+    observe.SCHEMA: (observe.ObserveResult, observe, "moesize observe LOG --format json"),
 }
 
 
