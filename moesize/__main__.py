@@ -1,5 +1,5 @@
 """`python -m moesize`."""
 
-from moesize.cli.main import run
+from moesize.entry import run
 
 run()

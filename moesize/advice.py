@@ -113,7 +113,7 @@ def _host_memory(question: Question, evaluation: Evaluation, _tried: dict[str, A
     moved = f"{amount} GiB of weights per GPU in host memory"
     if question.spec.experts.routed:
         moved = f"{amount} GiB of experts per GPU in host memory"
-    note = "slow: read over PCIe at every step"
+    note = "read over PCIe at every step"
     return _try(replace(question, options=options), moved, f"--cpu-offload {amount}", note)
 
 

@@ -1,12 +1,12 @@
 """What a model is: a list of tensors and a list of caches. Every count is derived from these two lists.
 
 Shapes follow the checkpoint: a matrix is `[out_features, in_features]` unless `transposed`. A tensor stands for all the
-layers and experts it repeats in, so a model of hundreds of thousands of arrays is some thirty objects. Small records are
-named tuples: every command creates these classes anew, and they cost a quarter of a dataclass.
+layers and experts it repeats in, so a model of hundreds of thousands of arrays is some thirty objects. Small records
+are named tuples: every command creates these classes anew, and they cost a quarter of a dataclass.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import prod
 from typing import Any, NamedTuple
@@ -112,7 +112,7 @@ class Tensor:
 
     @property
     def parameters(self) -> int:
-        """Elements over all layers and experts; 0 for buffers, and for tied weights, which count where they are stored."""
+        """Elements over all layers and experts; 0 for buffers and for tied weights, which count where they are stored."""
         return 0 if self.tied_to or self.buffer else prod(self.shape) * self.copies
 
     @property
@@ -165,7 +165,7 @@ class CacheKind(StrEnum):
 class State(NamedTuple):
     """One array a recurrent layer keeps per sequence (`conv` or `recurrent`); tensor parallelism divides `split_dim`.
 
-    `dtype` is what transformers keeps it in (None: the model's); `configured_dtype` what the configuration names itself.
+    `dtype` is what transformers keeps it in (None: the model's); `configured_dtype` what the configuration names.
     """
 
     name: str
@@ -279,9 +279,9 @@ class ParameterCounts(NamedTuple):
     stored_not_loaded: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ModelSpec:
-    """A model: its tensors, its caches, and what its configuration says beside them.
+    """A model: its tensors, its caches, and what its configuration says beside them. Compared by identity.
 
     Attributes:
         name: What the user is shown.
@@ -314,7 +314,7 @@ class ModelSpec:
     attentions: tuple[Attention, ...] = ()
     ropes: tuple[Rope, ...] = ()
     shared_experts: int = 0
-    quantization_config: Mapping[str, Any] | None = field(default=None, hash=False)
+    quantization_config: Mapping[str, Any] | None = None
     counts: PublishedCounts | None = None
     published: tuple[PublishedFigure, ...] = ()
     notes: tuple[str, ...] = ()

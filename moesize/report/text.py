@@ -3,7 +3,6 @@
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.style import Style
-from rich.table import Table
 from rich.text import Text
 
 from moesize.report.figures import flops, gib, parameters, percent, size, words
@@ -21,6 +20,9 @@ CATEGORIES = {
     "runtime": ("runtime", "yellow", "░"),
 }
 _MAX_WIDTH = 100
+_NARROW = 80
+_SHORT_CHANGE = 28
+_NAME_COLUMNS = 26
 
 
 def render(report: CheckResult) -> RenderableType:
@@ -71,27 +73,28 @@ class _Bar:
 def _legend(report: CheckResult) -> Text:
     text = Text("  ")
     for category, (name, colour, char) in CATEGORIES.items():
-        text.append(char, style=colour).append(f" {name} {gib(getattr(report.per_gpu, f'{category}_bytes'))}  ")
+        text.append(char, style=colour).append(f" {name} {gib(getattr(report.per_gpu, f'{category}_bytes'))} ")
     headroom = report.per_gpu.headroom_bytes
-    return text.append(f"· {'free' if headroom >= 0 else 'short of'} {gib(abs(headroom))} GiB", style="dim")
+    return text.append(f"· {'free' if headroom >= 0 else 'short'} {gib(abs(headroom))}", style="dim")
 
 
-def _receipt(report: CheckResult) -> Table:
+def _receipt(report: CheckResult) -> Text:
     """Every term; categories add up to the total exactly as their bytes do."""
     per_gpu = report.per_gpu
-    table = Table(box=None, pad_edge=False, padding=(0, 1), show_edge=False)
-    table.add_column("Per GPU", min_width=24, no_wrap=True)
-    table.add_column("GiB", justify="right", no_wrap=True)
-    table.add_column("how", overflow="fold")
+    lines = [_line("Per GPU", "GiB", "how", "bold")]
     for category, (name, _, _) in CATEGORIES.items():
         terms = [t for t in report.terms if t.category == category and t.in_budget]
-        table.add_row(name, gib(getattr(per_gpu, f"{category}_bytes")), _how(terms), style="bold")
-        for term in terms if len(terms) > 1 else ():
-            table.add_row(f"  {words(term.term)}", gib(term.bytes), _spread(term), style="dim")
+        lines.append(_line(name, gib(getattr(per_gpu, f"{category}_bytes")), _how(terms), "bold"))
+        if len(terms) > 1:
+            lines += [_line(f"  {words(term.term)}", gib(term.bytes), _spread(term), "dim") for term in terms]
     spread = f"{gib(per_gpu.total_low_bytes)}–{gib(per_gpu.total_high_bytes)} with the spread measured"
-    table.add_row("total", gib(per_gpu.total_bytes), spread, style="bold")
-    table.add_row("budget", gib(per_gpu.budget_bytes), _budget(report))
-    return table
+    lines.append(_line("total", gib(per_gpu.total_bytes), spread, "bold"))
+    lines.append(_line("budget", gib(per_gpu.budget_bytes), _budget(report), ""))
+    return Text("\n").join(lines)
+
+
+def _line(name: str, figure: str, note: str, style: str) -> Text:
+    return Text(f"{name:<{_NAME_COLUMNS}}{figure:>9}  {note}", style=style)
 
 
 def _how(terms: list[TermOut]) -> str:
@@ -153,16 +156,18 @@ def _fact(name: str, text: str) -> Text:
     return line
 
 
-def _suggestions(report: CheckResult) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_column(overflow="fold")
+def _suggestions(report: CheckResult) -> Text:
+    """What to type, what it means, and what comes out; the outcome has a line of its own where there is no room."""
+    option = max(len(s.option) for s in report.suggestions)
+    change = max((len(s.change) for s in report.suggestions if len(s.change) <= _SHORT_CHANGE), default=0)
+    lines = []
     for s in report.suggestions:
-        note = f"; {s.note}" if s.note else ""
-        outcome = f"{s.verdict}, {gib(s.headroom_bytes)} GiB free per GPU{note}"
-        table.add_row(f"  {s.option}", s.change, Text(outcome, style=VERDICT_STYLE[s.verdict].removeprefix("bold ")))
-    return table
+        line = Text(f"  {s.option:<{option}}  {s.change:<{change}}  ")
+        outcome = f"{s.verdict}, {gib(s.headroom_bytes)} GiB free per GPU" + (f"; {s.note}" if s.note else "")
+        if len(line) + len(outcome) > _NARROW:
+            line = Text(f"  {s.option:<{option}}  {s.change}\n{'':{option + 4}}")
+        lines.append(line.append(outcome, style=VERDICT_STYLE[s.verdict].removeprefix("bold ")))
+    return Text("\n").join(lines)
 
 
 def _footer(report: CheckResult) -> list[Text]:
