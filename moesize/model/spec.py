@@ -112,7 +112,7 @@ class Tensor:
 
     @property
     def parameters(self) -> int:
-        """Elements over all layers and experts; 0 for buffers and for tied weights, which count where they are stored."""
+        """Elements over all layers and experts; 0 for buffers and tied weights, which count where they are stored."""
         return 0 if self.tied_to or self.buffer else prod(self.shape) * self.copies
 
     @property
