@@ -88,6 +88,8 @@ def _calibrated(question: Question, plan: EnginePlan, calibration: "Calibration"
 
     layout, options = question.layout, question.options
     facts = {
+        "engine": question.engine,
+        "gpu": question.gpu.id,
         "model": question.spec.name,
         "quant": question.scheme.name,
         "tp": layout.tp,

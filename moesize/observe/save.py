@@ -14,8 +14,8 @@ _ROUNDING_GIB = 0.005
 def calibration_text(seen: Observation, answered: Answered, date: str) -> str:
     """The calibration file of a log.
 
-    What communicates decides what lies outside torch, so that figure holds for the log's layout; activations hold for
-    its model and step.
+    Figures hold for the log's engine, card and layout (what communicates decides what lies outside torch); graphs and
+    activations for its model, activations for its step.
 
     Raises:
         InputError: the log has none of these figures, or its question cannot be asked.
@@ -24,10 +24,13 @@ def calibration_text(seen: Observation, answered: Answered, date: str) -> str:
         raise InputError(f"nothing to save: {answered.notes[-1] if answered.notes else 'the log has no question'}")
     layout = answered.question.layout
     step = {"max_num_batched_tokens": answered.plan.max_num_batched_tokens, "max_num_seqs": answered.plan.max_num_seqs}
+    where: dict[str, object] = {"engine": seen.engine, "tp": layout.tp, "pp": layout.pp}
+    if answered.question.gpu.category != "given":
+        where["gpu"] = answered.question.gpu.id
     conditions: dict[str, dict[str, object]] = {
-        "outside torch": {"tp": layout.tp, "pp": layout.pp},
-        "CUDA graphs": {"tp": layout.tp, "model": answered.model},
-        "activations": {"tp": layout.tp, "pp": layout.pp, "model": answered.model, **step},
+        "outside torch": where,
+        "CUDA graphs": {**where, "model": answered.model},
+        "activations": {**where, "model": answered.model, **step},
     }
     kept = sum(t.n_bytes for t in answered.plan.terms if t.category == "activation" and t.term != "activations")
     measured = []

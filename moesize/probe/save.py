@@ -28,7 +28,9 @@ def calibration_text(result: ProbeResult, date: str) -> str:
     measured = []
     for row in result.rows:
         if row.term in _TERMS and row.measured_bytes is not None:
-            only_for = {"tp": 1} if row.term == "beyond torch" else {}
+            only_for: dict[str, object] = {"tp": 1} if row.term == "beyond torch" else {}
+            if result.catalogue is not None:
+                only_for["gpu"] = result.catalogue.id
             n_bytes = row.measured_bytes
             measured.append(Measured(_TERMS[row.term], n_bytes, n_bytes, n_bytes, only_for))
     return write_calibration(

@@ -74,6 +74,9 @@ def test_a_log_calibrates_the_question_it_came_from(tmp_path: Path) -> None:
     mine = size("llama-3.1-8b", **ASKED, calibration=path)
     assert mine.per_gpu.activation_bytes == pytest.approx(2.39 * GIB, abs=1)
     assert mine.per_gpu.runtime_bytes == pytest.approx(0.75 * GIB, abs=1)
+    for elsewhere in ({"gpu": "A100-80GB"}, {"gpus": 2}, {"engine": "sglang", "engine_version": None}):
+        other = size("llama-3.1-8b", **(ASKED | elsewhere), calibration=path)
+        assert any("no term of this question" in note for note in other.notes), elsewhere
     assert mine.kv_cache.pool_bytes / GIB == pytest.approx(79.1 * 0.9 - 14.99 - 2.39 - 0.75, abs=0.1)
 
 
@@ -87,7 +90,7 @@ def test_a_probe_saves_the_card_s_constants(device: Cpu, tmp_path: Path) -> None
     path.write_text(of_probe(result, "2026-01-02"))
     found = {m.term: m for m in read_calibration(path).measured}
     assert found["CUDA context"].n_bytes == 500 * MIB
-    assert found["outside torch"].only_for == {"tp": 1}
+    assert found["outside torch"].only_for == {"tp": 1, "gpu": "nvidia-h100-sxm5-80gb"}
     assert "570.86" in path.read_text()
 
 
