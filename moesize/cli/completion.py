@@ -45,7 +45,7 @@ def _gpu_names(incomplete: str) -> list[str]:
 
     ids = catalogue.all_ids()
     vendors = {gpu_id.partition("-")[0] for gpu_id in ids}
-    vendor_typed = incomplete.lower().partition("-")[0] in vendors
+    vendor_typed = incomplete.partition("-")[0] in vendors
     return list(ids) if vendor_typed else [gpu_id.partition("-")[2] for gpu_id in ids]
 
 
@@ -56,8 +56,8 @@ def _quant_names() -> list[str]:
 
 
 def _starting(incomplete: str, names: Iterable[str]) -> list[str]:
-    """The names that begin like what is typed, in any case."""
-    return sorted(name for name in names if name.startswith(incomplete.lower()))
+    """The names that begin like what is typed; typer drops others, so case counts."""
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 def _listed(incomplete: str, names: Iterable[str]) -> list[str]:

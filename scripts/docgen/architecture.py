@@ -18,7 +18,7 @@ class Row(NamedTuple):
 
 #: Top to bottom. A room is a module or a subpackage of `moesize`.
 ROWS = (
-    Row("the command line", ("cli", "__main__")),
+    Row("the command line", ("cli", "entry", "__main__")),
     Row(
         "what a command answers with",
         ("report", "gate", "probe", "observe", "compare", "plan", "explain", "survey", "api", "report_model"),
