@@ -118,7 +118,7 @@ def make_plan(
         rank=rank,
         tensors=tensors,
         inventory=inventory,
-        layers=layer_shapes(tensors, inventory.kinds) if spec.hidden_size else (),
+        layers=layer_shapes(spec, tensors, inventory.kinds, tp) if spec.hidden_size else (),
         mla_rows=mla_rows(spec, tensors),
         kv_layers=len(cached),
         kv_measured=sum(i in measured for i in cached),

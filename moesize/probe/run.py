@@ -132,7 +132,7 @@ class _Run:
             self.at = (name, "activations", self._predicted(name))
             self.progress(self.done_bytes, self.total_bytes, name)
             with self.device.watch() as peak:
-                stack.forward(plan.steps[name].tokens, plan.mla_tokens(plan.steps[name]))
+                stack.forward(plan.steps[name].tokens, plan.steps[name].rows, plan.mla_tokens(plan.steps[name]))
             self.rows[name].measured_bytes = peak.n_bytes
             self._read()
         self.at = (SAMPLER, "logits", self._predicted(SAMPLER))

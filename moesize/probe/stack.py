@@ -1,9 +1,10 @@
 """One real forward pass of a stack of layers with a rank's shapes and random weights, and the sampler after it.
 
 Intermediates live as long as they do in an engine: projections until the products that read them, the workspaces of the
-experts throughout. The score products and recurrences are left out, as vLLM's own profile run leaves them out: their
-kernels keep no array of tokens × tokens. All experts of a layer share one expert's weights: activations do not depend
-on their values. Source: vllm `v1/worker/gpu_model_runner.py` (profile_run), `layers/fused_moe/fused_moe.py`.
+experts throughout. Attention with keys and values of its own is computed; MLA's products over the latent and
+recurrences are left out, as vLLM's own profile run leaves all of them out: their kernels keep little beside their
+results. All experts of a layer share one expert's weights: activations do not depend on their values. Source: vllm
+`v1/worker/gpu_model_runner.py` (profile_run), `layers/fused_moe/fused_moe.py`.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from moesize.probe.device import Device, chunks
-from moesize.probe.shapes import Block, LayerShapes, Matrix, Moe
+from moesize.probe.shapes import Block, Heads, LayerShapes, Matrix, Moe
 
 #: Element-wise steps run in this many pieces: an engine's fused kernels keep no float32 copy of a whole activation.
 _PIECES = 64
@@ -39,8 +40,9 @@ class Stack:
         self._weights = [made[layer] for layer in layers]
 
     @torch.inference_mode()
-    def forward(self, tokens: int, mla_tokens: int) -> None:
-        """`tokens` through every layer; `mla_tokens` rows of MLA's prefill are projected up beside them."""
+    def forward(self, tokens: int, sequences: int, mla_tokens: int) -> None:
+        """`tokens` of `sequences` equal prompts through every layer; MLA projects `mla_tokens` rows up beside them."""
+        length = max(1, tokens // sequences)
         hidden = self.device.random((tokens, self.hidden), self.dtype)
         residual = self.device.random((tokens, self.hidden), self.dtype)
         spaces = self._workspaces(tokens)
@@ -48,7 +50,7 @@ class Stack:
             for block, (into, out) in zip(shapes.mixers, weights.mixers, strict=True):
                 _norm(hidden, residual)
                 prefill = self._mla_prefill(mla_tokens)
-                hidden = _mix(hidden, block, into, out)
+                hidden = _mix(hidden, block, into, out, length)
                 del prefill
             _norm(hidden, residual)
             hidden = self._feed_forward(hidden, shapes, weights, spaces)
@@ -120,8 +122,8 @@ def _norm(hidden: Tensor, residual: Tensor) -> None:
         hidden[start:stop].copy_(wide.div_(scale.add_(1e-6)))
 
 
-def _mix(hidden: Tensor, block: Block, into: tuple[Tensor, ...], back: Tensor | None) -> Tensor:
-    """Projections, a zero-filled product, and the projection back; what is not read any more is freed first."""
+def _mix(hidden: Tensor, block: Block, into: tuple[Tensor, ...], back: Tensor | None, length: int) -> Tensor:
+    """Projections, their product, and the projection back; what is not read any more is freed first."""
     made: list[Tensor] = []
     for shape, weight in zip(block.into, into, strict=True):
         made.append(_project(hidden, made, shape, weight))
@@ -129,9 +131,37 @@ def _mix(hidden: Tensor, block: Block, into: tuple[Tensor, ...], back: Tensor | 
     if block.out is None or back is None:
         return hidden
     product = hidden.new_zeros((tokens, block.out.columns))
+    if block.heads is not None:
+        _attend(made, block.heads, product, length)
     del made
     out = product.mm(back.t())
     return out if out.shape[1] == width else functional.pad(out, (0, width - out.shape[1]))
+
+
+def _attend(made: list[Tensor], heads: Heads, product: Tensor, length: int) -> None:
+    """Causal attention of every whole sequence of `length` tokens, some sequences at a time."""
+    parts = _queries_keys_values(made, heads)
+    sequences = len(product) // length
+    for start, stop in chunks(sequences, max(1, sequences // _PIECES)) if parts else ():
+        shape = (stop - start, length, -1, heads.dim)
+        q, k, v = (t[start * length : stop * length].reshape(shape).transpose(1, 2) for t in parts or ())
+        k, v = (t.repeat_interleave(heads.queries // heads.kv, dim=1) for t in (k, v))
+        result = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        product[start * length : stop * length].copy_(result.transpose(1, 2).flatten(2).flatten(0, 1))
+
+
+def _queries_keys_values(made: list[Tensor], heads: Heads) -> tuple[Tensor, Tensor, Tensor] | None:
+    """The three operands: columns of one fused projection, or of several; None where the widths do not say which."""
+    q_width, kv_width = heads.queries * heads.dim, heads.kv * heads.dim
+    fused = next((t for t in made if t.shape[1] >= q_width + 2 * kv_width), None)
+    if fused is not None:
+        ends = (q_width, q_width + kv_width, q_width + 2 * kv_width)
+        return fused[:, : ends[0]], fused[:, ends[0] : ends[1]], fused[:, ends[1] : ends[2]]
+    wide = [t for t in made if t.shape[1] >= kv_width]
+    if not wide or wide[0].shape[1] < q_width:
+        return None
+    keys, values = (wide[1], wide[-1]) if len(wide) > 1 else (wide[0], wide[0])  # layers that read another's cache
+    return wide[0][:, :q_width], keys[:, :kv_width], values[:, :kv_width]
 
 
 def _project(hidden: Tensor, made: list[Tensor], shape: Matrix, weight: Tensor) -> Tensor:

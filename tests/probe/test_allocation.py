@@ -15,7 +15,7 @@ from moesize.probe.run import run
 from moesize.quant.names import resolve_quant
 from tests.probe.probing import SMALL, cut, plan_of, torch_profile
 
-MODELS = (SMALL, "olmoe-1b-7b", "qwen1.5-moe-a2.7b", "qwen3-30b-a3b", "mixtral-8x7b", "phi-3.5-moe", "lfm2-8b-a1b")
+MODELS = (SMALL, "olmoe-1b-7b", "qwen3-30b-a3b", "mixtral-8x7b", "lfm2-8b-a1b")
 QUANTS = ("bf16", "fp8", "gptq-4bit", "nf4", "mxfp4")
 
 
@@ -47,7 +47,7 @@ def test_torchs_profiler_counts_the_same_bytes(quant: str, device: Cpu, tmp_path
     assert device.reading().requested == 0
 
 
-@pytest.mark.parametrize("tp", [1, 2, 4])
+@pytest.mark.parametrize("tp", [1, 4])
 def test_a_rank_holds_its_share(tp: int, device: Cpu) -> None:
     plan = replace(plan_of(device, "olmoe-1b-7b", tp=tp, rank=tp - 1), layers=())
     rows = {row.term: row for row in run(plan, device, reserve_bytes=0).rows}
@@ -57,8 +57,7 @@ def test_a_rank_holds_its_share(tp: int, device: Cpu) -> None:
     assert rows["KV cache"].measured_bytes == plan.kv_bytes
 
 
-@pytest.mark.parametrize("model", [SMALL, "deepseek-v2-lite", "granite-4.0-h-tiny", "lfm2-8b-a1b", "gemma-3-4b"])
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(("model", "layers"), [(SMALL, 2), ("deepseek-v2-lite", 1), ("granite-4.0-h-tiny", 2), ("gemma-3-4b", 1)])
 def test_a_few_layers_of_each_kind_extrapolate_to_all(model: str, layers: int, device: Cpu) -> None:
     plan = replace(plan_of(device, model, layers=layers), layers=())
     result = run(plan, device, reserve_bytes=0)
