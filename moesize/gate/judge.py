@@ -131,9 +131,7 @@ class Judge:
             if choice.shared:
                 why = f"{choice.name.value} is shared in time slices: its memory is not the pod's alone"
                 unknowns.append(Unknown("gpu", why, "a MIG slice or a whole GPU per pod"))
-            sizes = {round(gib(gpu.spec.memory_bytes) / 4) for gpu in found}
-            # form factors of one card differ by less than what a driver keeps; the smallest stands for them
-            distinct = found if len(sizes) > 1 else (min(found, key=lambda gpu: gpu.spec.memory_bytes),)
+            distinct = _sizes(found)
             for gpu in distinct:
                 yield gpu, choice, len(distinct) > 1
 
@@ -208,6 +206,16 @@ _DECIDE_GPU: Final = (
 )
 _DECIDE_NODES: Final = "state `resource.count`"
 _DECIDE_ENGINE: Final = "a command that starts a known engine"
+
+
+def _sizes(found: tuple[FoundGpu, ...]) -> tuple[FoundGpu, ...]:
+    """One card per memory size, the smallest for it: form factors differ by no more than drivers do."""
+    by_size: dict[float, FoundGpu] = {}
+    for gpu in found:
+        known = by_size.setdefault(gpu.spec.nominal_gb, gpu)
+        if gpu.spec.memory_bytes < known.spec.memory_bytes:
+            by_size[gpu.spec.nominal_gb] = gpu
+    return tuple(by_size[size] for size in sorted(by_size))
 
 
 def _nodes_are_worked_out(deployment: Deployment) -> bool:

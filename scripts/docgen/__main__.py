@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from scripts.docgen import architecture, reference
+from scripts.docgen import architecture, gate_rules, reference
 from scripts.docgen.blocks import ROOT, pages, playground, refreshed
 
 DOCS = ROOT / "docs"
@@ -18,6 +18,7 @@ def generated() -> dict[Path, str]:
     return {
         DOCS / "architecture.svg": architecture.picture(),
         page: f"{before}{_ROOMS[0]}\n{architecture.table()}\n{_ROOMS[1]}{after}",
+        gate_rules.PAGE: gate_rules.refreshed(gate_rules.PAGE.read_text(encoding="utf-8")),
         DOCS / "reference" / "commands.md": reference.commands(),
         DOCS / "reference" / "json.md": reference.json_schemas(),
         DOCS / "reference" / "python.md": reference.python(),

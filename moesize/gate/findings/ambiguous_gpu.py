@@ -25,8 +25,7 @@ def check(case: Case) -> Iterator[Finding]:
             by_name.setdefault(option.choice.name.value, []).append(option)
     for name, options in by_name.items():
         outcomes = ", ".join(f"{o.gpu.name}: {o.verdict}" for o in options if o.gpu)
-        decides = len({o.verdict for o in options}) > 1
         text = f"{name} stands for several cards ({outcomes})"
         help_text = "name the card with its memory, as in A100-80GB"
         where = place(case, options[0].choice.name if options[0].choice else None)
-        yield Finding(ID, LEVEL if decides else Level.NOTE, text, help_text, where)
+        yield Finding(ID, LEVEL if case.sizes_disagree else Level.NOTE, text, help_text, where)

@@ -1,6 +1,6 @@
 """The GPU has no kernels for the weights or the cache as asked.
 
-FP8 weights need compute capability 8.0 for vLLM's weight-only kernel and 8.9 to compute in them; bfloat16 needs
+FP8 weights need compute capability 7.5 for vLLM's weight-only kernel and 8.9 to compute in them; bfloat16 needs
 8.0; NVFP4 and MXFP4 have limits of their own, as an fp8 cache has. The sources of the limits stand in `moesize
 quants`.
 
