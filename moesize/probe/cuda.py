@@ -4,6 +4,7 @@ No line of this module has run on a GPU yet: its calls are held against the sign
 """
 
 import gc
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -85,16 +86,29 @@ def require(index: int) -> None:
     Raises:
         InputError: says what is missing.
     """
-    if not torch.cuda.is_available():
-        built = torch.version.cuda or torch.version.hip
-        why = "finds no device" if built else "is built without CUDA"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of an old driver, and _why_not says it
+        available = torch.cuda.is_available()
+    if not available:
         raise InputError(
-            f"torch {torch.__version__} {why}; --device cpu runs the same steps in host memory, --dry-run plans them"
+            f"torch {torch.__version__} {_why_not()}; --device cpu runs the same steps in host memory, --dry-run plans"
+            " them"
         )
     count = torch.cuda.device_count()
     if not 0 <= index < count:
         shown = "device 0" if count == 1 else f"devices 0 to {count - 1}"
         raise InputError(f"there is no device {index}; this machine shows {shown} (CUDA_VISIBLE_DEVICES decides which)")
+
+
+def _why_not() -> str:
+    """Why there is no device: a build without CUDA, a driver torch cannot use, or none to be seen."""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return "is built without CUDA"
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        return f"cannot use the driver: {_first_line(error)}"
+    return "finds no device"
 
 
 def device_count() -> int:

@@ -5,6 +5,7 @@ import platform
 import sys
 from pathlib import Path
 
+from moesize.errors import InputError
 from moesize.probe.device import DeviceFacts
 from moesize.units import KIB
 
@@ -49,4 +50,6 @@ def _meminfo(key: str) -> int:
 
 
 def _physical() -> int:
+    if not hasattr(os, "sysconf"):
+        raise InputError("this system does not tell how much memory it has; --device cpu needs Linux or macOS")
     return int(os.sysconf("SC_PHYS_PAGES")) * _PAGE_BYTES

@@ -89,6 +89,17 @@ def test_a_wrong_index_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda.require(1)
 
 
+def test_a_driver_torch_cannot_use_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).\nPlease update")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch.cuda, "init", refuse)
+    with pytest.raises(InputError, match=r"driver on your system is too old \(found version 11040\)\.; --device cpu"):
+        cuda.require(0)
+
+
 def test_only_three_modules_import_torch() -> None:
     root = Path(moesize.__file__).parent
     found = set()
