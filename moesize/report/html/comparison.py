@@ -28,9 +28,9 @@ _COLUMNS: Final[tuple[Column[Row], ...]] = (
     Column("max context", lambda r: _shown(r.max_context, ",.0f"), lambda r: r.max_context),
     Column("sequences", lambda r: _shown(r.max_concurrency, ",.1f"), lambda r: r.max_concurrency),
     Column("tokens/s ≤", lambda r: _shown(_speed(r), ",.0f"), _speed),
-    Column("rented as", lambda r: r.instance or NOTHING),
     Column("$/h", lambda r: _shown(r.usd_per_hour, ",.2f"), lambda r: r.usd_per_hour),
     Column("$/M tokens ≥", lambda r: _shown(_token_price(r), ",.2f"), _token_price),
+    Column("rented as", lambda r: r.instance or NOTHING),
 )
 
 

@@ -70,7 +70,7 @@ def _sections(survey: Survey) -> list[tuple[str, str, Child]]:
             "experts",
             "Experts touched by a batch",
             [
-                tag("p", "A token uses few experts, a batch soon reads nearly all: it saves compute, not bandwidth."),
+                tag("p", "A token computes with few experts; a growing batch reads nearly all of them at every step."),
                 tag("div", charts, class_="charts"),
             ],
         )
