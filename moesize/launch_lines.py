@@ -2,6 +2,7 @@
 
 from shlex import join
 
+from moesize.layouts import NODE_GPUS
 from moesize.question import Question
 
 #: scheme.method -> what `--quantization` wants when the checkpoint is not stored that way
@@ -9,11 +10,17 @@ _ON_THE_FLY = {"fp8": "fp8", "bitsandbytes": "bitsandbytes"}
 
 
 def launch_lines(question: Question) -> dict[str, str]:
-    """Engine -> command line, for the engines that can run the question's quantisation from a checkpoint."""
-    lines = {"vllm": _vllm(question)}
-    if question.layout.pp == 1:
-        lines["sglang"] = _sglang(question)
-    if question.layout.dp == 1 and question.layout.gpus <= 8:
+    """Engine -> command line, for the engines that can run the question's quantisation from a checkpoint.
+
+    GGUF files are llama.cpp's; it takes no other quantisation, and its own of what is not quantised.
+    """
+    layout, method = question.layout, question.scheme.method
+    lines: dict[str, str] = {}
+    if method != "gguf":
+        lines["vllm"] = _vllm(question)
+        if layout.pp == 1:
+            lines["sglang"] = _sglang(question)
+    if method in ("gguf", "none", "mxfp4") and layout.dp == 1 and layout.gpus <= NODE_GPUS:
         lines["llama.cpp"] = _llama_cpp(question)
     return lines
 
@@ -60,7 +67,8 @@ def _sglang(question: Question) -> str:
 
 def _llama_cpp(question: Question) -> str:
     work = question.workload
-    words = ["llama-server", "-hf", f"{_repository(question)}-GGUF", "-ngl", "all"]
+    level = f":{question.scheme.name.upper()}" if question.scheme.method == "gguf" else ""
+    words = ["llama-server", "-hf", f"{_repository(question)}-GGUF{level}", "-ngl", "all"]
     words += ["-c", str(work.context_tokens * work.concurrency), "-np", str(work.concurrency)]
     words += ["--split-mode", "layer"] if question.layout.gpus > 1 else []
     return join(words)

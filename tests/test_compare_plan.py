@@ -163,3 +163,10 @@ def test_bad_input_is_one_clear_sentence(words: list[str], says: str) -> None:
 def test_all_quantisations_of_the_list_are_known() -> None:
     table = compare([load_model("mixtral-8x7b")], cards("H200"), [None, *ALL_QUANTS])
     assert table.skipped == []
+
+
+def test_a_gguf_file_is_started_by_llama_cpp_alone() -> None:
+    spec = load_model("mixtral-8x7b")
+    result = plan(spec, cards("L40S"), context=4096, concurrency=1, quants=["q4_k_m"], engine="llama.cpp")
+    assert [list(choice.commands) for choice in result.choices] == [["llama.cpp"]] * len(result.choices)
+    assert "-GGUF:Q4_K_M" in result.choices[0].commands["llama.cpp"]
