@@ -8,6 +8,7 @@ from moesize.errors import InputError, MoesizeError
 from moesize.gate.case import Outcome
 from moesize.hardware.gpu import GpuSpec
 from moesize.memory.layout import LayoutError
+from moesize.model.names import Match
 from moesize.model.spec import ModelSpec
 from moesize.question import Evaluation, Question, evaluate
 from moesize.sizing import ask
@@ -32,7 +33,9 @@ class Asked:
 
 @dataclass(slots=True)
 class Estimator:
-    """The memory of one run. Specs and GPUs are held for as long as their answers are."""
+    """The memory of one run, or of several. Specs and GPUs are held for as long as their answers are."""
+
+    specs: dict[Match, ModelSpec] = field(default_factory=dict)
 
     _outcomes: dict[tuple[int, str, int, Asked], Outcome] = field(default_factory=dict)
     _evaluations: dict[Any, Evaluation | MoesizeError] = field(default_factory=dict)

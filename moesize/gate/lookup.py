@@ -13,6 +13,7 @@ from moesize.gate.locked import LockedModels
 from moesize.gate.resolve import resolve_gpus
 from moesize.hardware.gpu import GpuSpec, fraction_of, load_gpu
 from moesize.model import catalogue
+from moesize.model.names import Match
 from moesize.model.spec import ModelSpec
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -53,6 +54,8 @@ class Lookup:
     online: bool = False
     #: Paths in a policy's `[models]` are relative to its folder.
     policy_folder: Path | None = None
+    #: Specs of the catalogue, which several trees may share.
+    specs: dict[Match, ModelSpec] = field(default_factory=dict)
     _stand_ins: dict[str, str] = field(default_factory=dict)
     _models: dict[str, ModelSpec | str] = field(default_factory=dict)
     _gpus: dict[tuple[str, str, str | None, float | None, str], tuple[FoundGpu, ...] | str] = field(
@@ -106,7 +109,7 @@ class Lookup:
         if locked is not None:
             return locked
         if catalogue.knows(name):
-            return catalogue.load(name)
+            return self._of_catalogue(catalogue.find(name))
         if self.online and HUB_ID.fullmatch(name):
             from moesize.model import hub  # noqa: PLC0415  the network's modules are heavy
 
@@ -114,10 +117,15 @@ class Lookup:
         match = catalogue.same_name(name) or catalogue.same_name(_without_packaging(name))
         if match is None:
             return f"{name} is not in the catalogue"
-        spec = catalogue.load_match(match)
+        spec = self._of_catalogue(match)
         if HUB_ID.fullmatch(name):
             self._stand_ins[name] = f"{spec.name} of the catalogue stands in for {name}"
         return spec
+
+    def _of_catalogue(self, match: Match) -> ModelSpec:
+        if match not in self.specs:
+            self.specs[match] = catalogue.load_match(match)
+        return self.specs[match]
 
     def gpus(self, choice: GpuChoice, format_name: str, pools: Mapping[str, str]) -> tuple[FoundGpu, ...] | str:
         """What a choice can mean, several where its name leaves the memory open, or a sentence why it means nothing."""

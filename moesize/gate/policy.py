@@ -160,10 +160,10 @@ def fail_on(value: object, shown: str = "--fail-on") -> frozenset[str]:
         Level.NOTE: tuple(Level),
     }
     for word in (word.strip() for word in words):
-        if word in RULES:
-            found.add(word)
-        elif word in tuple(Level):
+        if word in tuple(Level):
             found.update(graver[Level(word)])
+        elif word in RULES:
+            found.add(word)
         elif word != NEVER:
             raise UnknownNameError("level or rule", word, [*Level, NEVER, *RULES])
     return frozenset(found)

@@ -61,7 +61,9 @@ class Run:
             raise InputError(
                 f"no model is deployed by any of {read.files_read} files; check the paths, or pass --allow-empty"
             )
-        judge = Judge(Lookup(LockedModels(self.root / LOCK_FOLDER), self.online, self.policy.folder), self.estimator)
+        locked = LockedModels(self.root / LOCK_FOLDER)
+        lookup = Lookup(locked, self.online, self.policy.folder, self.estimator.specs)
+        judge = Judge(lookup, self.estimator)
         ignores = Ignores(self.root, self.policy, self.today)
         deployments: list[DeploymentOut] = []
         findings: list[FindingOut] = []

@@ -67,8 +67,8 @@ def test_every_rule_is_found_somewhere() -> None:
 
 def test_a_length_between_fits_and_not_is_tight(tmp_path: Path) -> None:
     """Somewhere between a length that fits and one that does not there is the spread of what was measured."""
-    form = "- {{model: meta-llama/Llama-3.1-8B-Instruct, gpu: L4, context: {}}}\n"
-    lengths = range(256, 65536, 512)
+    form = "- {{model: meta-llama/Llama-3.1-8B-Instruct, gpu: L40S, gpu-memory-utilization: 0.6, context: {}}}\n"
+    lengths = range(1024, 131_072, 1024)
     (tmp_path / "all.yaml").write_text("".join(form.format(n) for n in lengths))
     result = Run(tmp_path).gate([tmp_path])
     verdicts = [one.verdict for one in result.deployments]

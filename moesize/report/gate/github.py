@@ -32,6 +32,7 @@ def _annotation(one: FindingOut) -> str:
 
 
 def _data(text: str) -> str:
+    text = text.replace("##[", "## [")  # an older spelling of commands, found anywhere in a line
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 
 from moesize.gate.results import GateResult
+from moesize.report.gate.wording import log_safe
 
 
 def render(result: GateResult) -> str:
@@ -11,4 +12,4 @@ def render(result: GateResult) -> str:
     document = asdict(result)
     if result.changes is None:
         del document["changes"]
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return log_safe(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"

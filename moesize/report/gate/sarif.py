@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from moesize.gate.results import FindingOut, GateResult
 from moesize.gate.rules import RULES, Rule
+from moesize.report.gate.wording import log_safe
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _HOME = "https://github.com/moesize/moesize"
@@ -35,7 +36,8 @@ def render(result: GateResult) -> str:
         "invocations": [{"executionSuccessful": True, "exitCode": result.exit_status}],
         "results": [_result(one, ids) for one in result.findings],
     }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False) + "\n"
+    document = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+    return log_safe(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
 
 
 def _rule(rule: Rule) -> dict[str, Any]:

@@ -11,6 +11,11 @@ def workflow_safe(text: str) -> str:
     return text.replace("::", ": :").replace("##[", "## [")
 
 
+def log_safe(json_text: str) -> str:
+    """JSON in which a log reader finds no command of the older spelling; it reads back as the same."""
+    return json_text.replace("##[", "##\\u005b")
+
+
 def tally(result: GateResult) -> str:
     """`3 deployments: 1 fits, 1 does not fit, 1 undecided; 1 error, 2 warnings, 1 ignored`."""
     s = result.summary
