@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from moesize.engines.vllm.activations import Step, forward_bytes, mla_prefill_bytes, moe_workspace_bytes
 from moesize.memory.layout import Layout
 from moesize.memory.sharding import RankTensor
-from moesize.model.spec import ModelSpec, Role
+from moesize.model.spec import ModelSpec
 from moesize.units import DTYPE_BYTES
 
-_FEED_FORWARD = (Role.MLP, Role.SHARED_EXPERT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +21,10 @@ class StepShape:
 
 
 def forward_peak_bytes(spec: ModelSpec, tensors: Iterable[RankTensor], layout: Layout, step: StepShape) -> int:
-    """Peak of a forward pass: hidden and residual rows, the widest intermediate, expert workspaces.
-
-    MLA's prefill stands beside the intermediates of attention, not beside those of an MLP.
-    """
+    """Peak of a forward pass: hidden and residual rows, the widest intermediate, expert workspaces."""
     held, engine_step = list(tensors), _engine_step(step)
     width = DTYPE_BYTES[spec.dtype]
-    mixers = [t for t in held if t.part.role not in _FEED_FORWARD]
-    attention = forward_bytes(spec, mixers, engine_step, width) + mla_prefill_bytes(spec, held, engine_step, width)
-    widest = max(forward_bytes(spec, held, engine_step, width), attention)
+    widest = forward_bytes(spec, held, engine_step, width)
     return widest + moe_workspace_bytes(spec, held, layout, engine_step)
 
 

@@ -46,7 +46,7 @@ def activation_terms(
     workspace = 0 if fused_mxfp4 else moe_workspace_bytes(spec, held, layout, step)
     sampler = _sampler_bytes(spec, step, rules) if stage.last else (0, 0, 0)
     rows = (step.batched_tokens + step.seqs) * spec.hidden_size * width
-    forward = forward_bytes(spec, held, step, width) + mla_prefill_bytes(spec, held, step, width)
+    forward = forward_bytes(spec, held, step, width)
     with_workspace = workspace if rules.workspaces_stay else 0
     heads = (s + rows + with_workspace if stage.last else 0 for s in sampler)
     low, peak, high = (max(head, forward + workspace) for head in heads)
@@ -78,8 +78,10 @@ def _sampler_bytes(spec: ModelSpec, step: Step, rules: Rules) -> tuple[int, int,
 
 
 def forward_bytes(spec: ModelSpec, tensors: list[RankTensor], step: Step, width: int) -> int:
-    """Hidden and residual rows beside the widest intermediate of a layer, per batched token."""
-    return step.batched_tokens * width * (2 * (spec.hidden_size or 0) + max(_mlp_width(tensors), _mixer_width(tensors)))
+    """Hidden and residual rows beside the widest part of a layer: its MLP, or its mixer with MLA's prefill."""
+    row = step.batched_tokens * width
+    mixer = row * _mixer_width(tensors) + mla_prefill_bytes(spec, tensors, step, width)
+    return row * 2 * (spec.hidden_size or 0) + max(row * _mlp_width(tensors), mixer)
 
 
 def _mlp_width(tensors: list[RankTensor]) -> int:
