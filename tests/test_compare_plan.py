@@ -31,12 +31,20 @@ def test_a_row_is_what_check_answers_on_the_fewest_gpus() -> None:
     for row in table.rows:
         if row.verdict != "fits":
             continue
-        report = check(spec, load_gpu(row.gpu), gpus=row.gpus, tp=row.tp, pp=row.pp, quant=row.quant, context=16384, concurrency=4)
+        report = check(
+            spec, load_gpu(row.gpu), gpus=row.gpus, tp=row.tp, pp=row.pp, quant=row.quant, context=16384, concurrency=4
+        )
         assert (report.verdict, report.per_gpu.headroom_bytes) == ("fits", row.headroom_bytes)
         smaller = [layout for layout in layouts() if layout.gpus < row.gpus]
         if smaller:
             fewer = check(
-                spec, load_gpu(row.gpu), tp=smaller[-1].tp, pp=smaller[-1].pp, quant=row.quant, context=16384, concurrency=4
+                spec,
+                load_gpu(row.gpu),
+                tp=smaller[-1].tp,
+                pp=smaller[-1].pp,
+                quant=row.quant,
+                context=16384,
+                concurrency=4,
             )
             assert fewer.verdict != "fits"
 

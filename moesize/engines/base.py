@@ -16,8 +16,8 @@ Category = Literal["weights", "kv_cache", "activation", "runtime"]
 class Term(NamedTuple):
     """One line of the receipt: bytes on the fullest rank, with the interval they have been seen in.
 
-    Exact terms have `low_bytes == n_bytes == high_bytes`. Terms outside the budget are what an engine leaves to the part
-    of the card it does not manage.
+    Exact terms have `low_bytes == n_bytes == high_bytes`. Terms outside the budget are what an engine leaves to the
+    part of the card it does not manage.
     """
 
     term: str

@@ -68,9 +68,7 @@ def header_length(first: bytes, where: str, *, file_bytes: int | None = None) ->
         raise InputError(f"{where} is no safetensors file: it has {len(first)} bytes, a header's length takes 8")
     length: int = struct.unpack("<Q", first[:8])[0]
     if file_bytes is not None and length > file_bytes - 8:
-        raise InputError(
-            f"{where} is cut off or no safetensors file: its header of {length} bytes ends beyond it"
-        )
+        raise InputError(f"{where} is cut off or no safetensors file: its header of {length} bytes ends beyond it")
     if not 2 <= length <= MAX_HEADER_BYTES:
         raise InputError(f"{where} is no safetensors file: a header of {length} bytes; the format allows 100 MB")
     return length

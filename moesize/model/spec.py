@@ -6,7 +6,7 @@ are named tuples: every command creates these classes anew, and they cost a quar
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import prod
 from typing import Any, NamedTuple
@@ -279,9 +279,9 @@ class ParameterCounts(NamedTuple):
     stored_not_loaded: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model: its tensors, its caches, and what its configuration says beside them. Compared by identity.
+    """A model: its tensors, its caches, and what its configuration says beside them.
 
     Attributes:
         name: What the user is shown.
@@ -314,7 +314,7 @@ class ModelSpec:
     attentions: tuple[Attention, ...] = ()
     ropes: tuple[Rope, ...] = ()
     shared_experts: int = 0
-    quantization_config: Mapping[str, Any] | None = None
+    quantization_config: Mapping[str, Any] | None = field(default=None, hash=False)
     counts: PublishedCounts | None = None
     published: tuple[PublishedFigure, ...] = ()
     notes: tuple[str, ...] = ()

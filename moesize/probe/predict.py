@@ -10,7 +10,6 @@ from moesize.model.spec import ModelSpec
 from moesize.units import DTYPE_BYTES
 
 
-
 @dataclass(frozen=True, slots=True)
 class StepShape:
     """One step: `tokens` through the layers, then one row of logits for each of `rows` sequences."""

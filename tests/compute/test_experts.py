@@ -27,7 +27,9 @@ def simulated(experts: int, per_token: int, tokens: int, weights: list[float] | 
     return total / rounds
 
 
-@pytest.mark.parametrize(("experts", "per_token", "tokens"), [(8, 2, 1), (8, 2, 4), (8, 2, 16), (64, 6, 8), (128, 8, 16)])
+@pytest.mark.parametrize(
+    ("experts", "per_token", "tokens"), [(8, 2, 1), (8, 2, 4), (8, 2, 16), (64, 6, 8), (128, 8, 16)]
+)
 def test_balanced_routing_equals_simulation(experts: int, per_token: int, tokens: int) -> None:
     expected = simulated(experts, per_token, tokens, None)
     assert expected_distinct_experts(experts, per_token, tokens) == pytest.approx(expected, rel=0.01)

@@ -68,7 +68,14 @@ def test_without_a_card_only_weights_are_predicted() -> None:
 
 
 def test_an_unknown_model_is_said_and_the_figures_stand() -> None:
-    result = compare(observed(next(e["log"] for e in EXCERPTS if e["id"] == "vllm-0.6.1-v0").replace("Meta-Llama-3-8B-Instruct", "Nobody-Knows")), Asked())
+    result = compare(
+        observed(
+            next(e["log"] for e in EXCERPTS if e["id"] == "vllm-0.6.1-v0").replace(
+                "Meta-Llama-3-8B-Instruct", "Nobody-Knows"
+            )
+        ),
+        Asked(),
+    )
     assert "--model" in result.notes[0]
     assert {held.figure: held.measured for held in result.rows}["weights_gib"] == 14.9595
 
@@ -116,12 +123,23 @@ def test_what_cannot_be_read_is_one_sentence(words: list[str], stdin: str | byte
 
 @pytest.mark.parametrize(
     "named",
-    ["/etc/passwd", "../../secrets/config.json", "C:\\models\\x.gguf", "~/.ssh/id_rsa", "https://evil.example/config.json"],
+    [
+        "/etc/passwd",
+        "../../secrets/config.json",
+        "C:\\models\\x.gguf",
+        "~/.ssh/id_rsa",
+        "https://evil.example/config.json",
+    ],
 )
 def test_a_path_a_log_names_is_never_opened(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr("moesize.observe.compare.load_model", lambda name, **_: opened.append(name) or _refuse())
-    compare(observed(f"INFO [core.py] Initializing a V1 LLM engine (v0.19.0) with config: model='{named}', max_seq_len=8192\nModel loading took 1.0 GiB memory\n"), Asked())
+    compare(
+        observed(
+            f"INFO [core.py] Initializing a V1 LLM engine (v0.19.0) with config: model='{named}', max_seq_len=8192\nModel loading took 1.0 GiB memory\n"
+        ),
+        Asked(),
+    )
     assert not any(name.startswith(("/", "~", ".", "http")) or name.endswith((".json", ".gguf")) for name in opened)
 
 
@@ -135,7 +153,13 @@ def test_a_hub_cache_folder_names_its_repository() -> None:
 
 
 def test_a_line_of_megabytes_is_cut_and_read_in_linear_time() -> None:
-    log = "GPU KV cache size: " + "9" * 5_000_000 + " tokens\n" + "model='" * 500_000 + "\nModel loading took 1.50 GiB memory\n"
+    log = (
+        "GPU KV cache size: "
+        + "9" * 5_000_000
+        + " tokens\n"
+        + "model='" * 500_000
+        + "\nModel loading took 1.50 GiB memory\n"
+    )
     assert observed(log).figure("weights_gib") == 1.5
     assert all(len(line) <= LONGEST_LINE for line in lines_of(io.BytesIO(log.encode())))
 

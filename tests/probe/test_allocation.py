@@ -57,7 +57,9 @@ def test_a_rank_holds_its_share(tp: int, device: Cpu) -> None:
     assert rows["KV cache"].measured_bytes == plan.kv_bytes
 
 
-@pytest.mark.parametrize(("model", "layers"), [(SMALL, 2), ("deepseek-v2-lite", 1), ("granite-4.0-h-tiny", 2), ("gemma-3-4b", 1)])
+@pytest.mark.parametrize(
+    ("model", "layers"), [(SMALL, 2), ("deepseek-v2-lite", 1), ("granite-4.0-h-tiny", 2), ("gemma-3-4b", 1)]
+)
 def test_a_few_layers_of_each_kind_extrapolate_to_all(model: str, layers: int, device: Cpu) -> None:
     plan = replace(plan_of(device, model, layers=layers), layers=())
     result = run(plan, device, reserve_bytes=0)

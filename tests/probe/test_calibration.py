@@ -60,7 +60,10 @@ def test_the_pool_gives_up_what_the_terms_take(tmp_path: Path) -> None:
 def test_a_figure_for_one_model_leaves_others_alone(tmp_path: Path) -> None:
     entry = {"term": "activations", "bytes": 3 * GIB, "only_for": {"model": "llama-3.1-8b"}}
     path = written(tmp_path / "mine.yaml", terms=[entry])
-    assert next(t for t in size("llama-3.1-8b", **ASKED, calibration=path).terms if t.term == "activations").bytes == 3 * GIB
+    assert (
+        next(t for t in size("llama-3.1-8b", **ASKED, calibration=path).terms if t.term == "activations").bytes
+        == 3 * GIB
+    )
     other = size("mistral-7b-v0.1", **ASKED, calibration=path)
     assert other.per_gpu.activation_bytes == size("mistral-7b-v0.1", **ASKED).per_gpu.activation_bytes
     assert any("no term of this question" in note for note in other.notes)

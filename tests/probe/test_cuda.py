@@ -105,7 +105,9 @@ def test_only_three_modules_import_torch() -> None:
     found = set()
     for path in root.rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", "") or ""]
+            names = (
+                [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", "") or ""]
+            )
             if isinstance(node, ast.Import | ast.ImportFrom) and any(n.split(".")[0] == "torch" for n in names):
                 found.add(path.relative_to(root).as_posix())
     assert found == {"probe/cpu.py", "probe/cuda.py", "probe/stack.py"}

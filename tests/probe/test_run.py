@@ -102,7 +102,9 @@ def test_an_error_that_is_no_shortage_is_not_taken_for_one(device: Cpu) -> None:
 
 @pytest.mark.parametrize(("free_gib", "busy"), [(79, False), (64, False), (40, True), (0.5, True)])
 def test_a_card_others_use_wants_force(free_gib: float, busy: bool, device: Cpu) -> None:
-    facts = replace(device.facts, kind="cuda", name="NVIDIA H100", total_bytes=80 * GIB, free_bytes=round(free_gib * GIB))
+    facts = replace(
+        device.facts, kind="cuda", name="NVIDIA H100", total_bytes=80 * GIB, free_bytes=round(free_gib * GIB)
+    )
     if not busy:
         refuse_if_busy(SimpleNamespace(facts=facts))
         return

@@ -119,7 +119,7 @@ def graph_kind(spec: ModelSpec) -> str:
 
 def size_share(fraction: float) -> float:
     """What a fraction of the captured sizes takes of the memory of all: they share one pool and grow more slowly."""
-    return fraction**0.5
+    return float(fraction**0.5)
 
 
 def nearest(entries: list[dict[str, Any]], era: str, wanted: tuple[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The families, by the `model_type` of a configuration; a new one is a module with `build(config)` and its line here."""
+"""The families, by the `model_type` of a configuration; a new one is a module with `build(config)` and a line here."""
 
 from importlib import import_module
 

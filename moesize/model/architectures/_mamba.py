@@ -143,9 +143,7 @@ def mamba1_cache(layers: tuple[int, ...], dims: Mamba1, *, dtype: str) -> list[C
     return state_cache(layers, "mamba1", conv, recurrent)
 
 
-def mamba2_cache(
-    layers: tuple[int, ...], dims: Mamba2, *, dtype: str, configured: str | None = None
-) -> list[Cache]:
+def mamba2_cache(layers: tuple[int, ...], dims: Mamba2, *, dtype: str, configured: str | None = None) -> list[Cache]:
     """What `layers` keep per sequence: the last inputs of the convolution and one matrix per head."""
     recurrent = State("recurrent", (dims.heads, dims.head_dim, dims.state), dtype, configured_dtype=configured)
     # One group of B and C is whole on every rank; several are divided with the heads.
