@@ -6,10 +6,11 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from moesize.errors import InputError, printable
+from moesize.gate.locked import LOCK_FOLDER
 from moesize.gate.results import ChangeOut, DeploymentOut, GateResult, GpuOut
 from moesize.gate.run import Run
 from moesize.units import gib
@@ -51,20 +52,22 @@ def _tree(base: str, root: Path, paths: list[Path]) -> Iterator[Path]:
         yield Path(base)
         return
     if base.startswith("-"):
-        raise InputError(f"{printable(base)!r} is neither a folder nor a git revision")
+        raise InputError(f"--diff: {printable(base)!r} is neither a folder nor a git revision")
+    top = Path(_git(root, "rev-parse", "--show-toplevel").decode(errors="surrogateescape").rstrip("\n"))
+    commit = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}").decode().strip()
+    prefix = root.resolve().relative_to(top.resolve())
+    # what a tree keeps for the gate belongs to it as well
+    wanted = [prefix / path for path in (*paths, LOCK_FOLDER)]
+    listed = _git(top, "ls-tree", "-r", "--name-only", "-z", commit).decode(errors="surrogateescape")
+    entries = [PurePosixPath(entry) for entry in listed.split("\0") if entry]
+    present = [path for path in wanted if path == Path() or any(entry.is_relative_to(path) for entry in entries)]
     with TemporaryDirectory(prefix="moesize-") as name:
         folder = Path(name)
-        prefix = _git(root, "rev-parse", "--show-prefix").decode().strip()
-        if _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base}^{{commit}}"):
-            listed = _git(root, "ls-tree", "-r", "--name-only", "-z", base).decode(errors="surrogateescape")
-            wanted = [entry for entry in listed.split("\0") if entry and _below(Path(entry), paths)]
-            if wanted:
-                _extract(_git(root, "archive", "--format=tar", f"{base}:{prefix}" if prefix else base), folder)
-        yield folder
-
-
-def _below(entry: Path, paths: list[Path]) -> bool:
-    return any(path == Path() or entry.is_relative_to(path) for path in paths)
+        if present:
+            words = ("--literal-pathspecs", "archive", "--format=tar", commit, "--", *map(str, present))
+            _extract(_git(top, *words), folder)
+        (folder / prefix).mkdir(parents=True, exist_ok=True)
+        yield folder / prefix
 
 
 def _git(root: Path, *words: str) -> bytes:
@@ -79,7 +82,7 @@ def _git(root: Path, *words: str) -> bytes:
         raise InputError(f"--diff cannot run git: {printable(str(error))}") from None
     if done.returncode:
         why = done.stderr.decode(errors="replace").strip() or "no such revision (a shallow clone lacks older ones)"
-        raise InputError(f"--diff: git {words[0]} failed: {printable(why)}")
+        raise InputError(f"--diff: git finds nothing to compare with: {printable(why)}")
     return done.stdout
 
 
@@ -87,8 +90,11 @@ def _extract(archive: bytes, folder: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar:
             # links of the old tree are not followed: files they lead to are in it themselves
-            if member.isfile() or member.isdir():
-                tar.extract(member, folder, filter="data")
+            target = folder / member.name
+            content = tar.extractfile(member) if member.isfile() else None
+            if content is not None and target.resolve().is_relative_to(folder.resolve()):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content.read())
 
 
 def _changes(before: list[DeploymentOut], after: list[DeploymentOut]) -> Iterator[ChangeOut]:

@@ -40,7 +40,10 @@ class LockedModels:
 
 def _read(path: Path) -> ModelSpec:
     """A spec that came with the repository: bounded before it is parsed as ours are."""
-    text = read_text(path)
+    try:
+        text = read_text(path)
+    except InputError as error:
+        raise InputError(f"{path} {error}") from None
     if len(text) > _MAX_BYTES:
         raise InputError(f"{path} is larger than a spec can be")
     try:
