@@ -244,7 +244,7 @@ def _gpus_given(deployment: Deployment, choice: GpuChoice | None, gpu: FoundGpu 
     """GPUs of one copy: those of a pod, or of the instance, times the pods."""
     stated: Fact[int] | None = (choice.count if choice else None) or deployment.gpu_count
     per_pod = stated.value if stated else (gpu.count if gpu else None)
-    nodes = deployment.nodes.value if deployment.nodes else 1
+    nodes = max(1, deployment.nodes.value) if deployment.nodes else 1
     return None if per_pod is None else per_pod * nodes
 
 

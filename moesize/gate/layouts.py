@@ -31,6 +31,9 @@ def spread(deployment: Deployment, *, gpus_given: int | None, experts: bool) -> 
     pp = deployment.pipeline_parallel.value if deployment.pipeline_parallel else None
     dp = deployment.data_parallel.value if deployment.data_parallel else 1
     ep = bool(deployment.expert_parallel and deployment.expert_parallel.value and experts)
+    sizes = (1 if tp is None else tp, 1 if pp is None else pp, dp)
+    if min(sizes) < 1:
+        return Spread(*sizes, ep, 1)  # the engine's to refuse, in its words
     if engine == "sglang":
         return _sglang(deployment, tp or 1, pp or 1, dp, ep=ep, experts=experts)
     takes_all = engine in _TAKES_ALL_ENGINES or deployment.format in _TAKES_ALL_FORMATS
@@ -39,7 +42,7 @@ def spread(deployment: Deployment, *, gpus_given: int | None, experts: bool) -> 
         return _by_layers(given) if engine in LAYER_SPLIT_ENGINES else given
     if engine in LAYER_SPLIT_ENGINES:
         return Spread(1, gpus_given, 1, ep=False, gpus_needed=gpus_given)
-    nodes = deployment.nodes.value if deployment.nodes else 1
+    nodes = max(1, deployment.nodes.value) if deployment.nodes else 1
     stages = pp or (nodes if gpus_given % nodes == 0 and deployment.format == "kaito" else 1)
     tp = max(1, gpus_given // (stages * dp))
     return Spread(tp, stages, dp, ep, tp * stages * dp)

@@ -11,6 +11,7 @@ import typer
 import moesize
 from moesize import compare, explain, plan, results
 from moesize.cli.main import build_app
+from moesize.gate import results as gate
 from moesize.observe import compare as observe
 from moesize.probe import results as probe
 
@@ -71,6 +72,7 @@ SCHEMAS: dict[str, tuple[type, ModuleType, str]] = {
     compare.SCHEMA: (compare.Comparison, compare, "moesize compare MODEL… --format json"),
     plan.SCHEMA: (plan.Plan, plan, "moesize plan MODEL --format json"),
     explain.SCHEMA: (explain.Explanation, explain, "moesize explain MODEL --format json"),
+    gate.SCHEMA: (gate.GateResult, gate, "moesize gate PATH… --format json"),
     probe.SCHEMA: (probe.ProbeResult, probe, "moesize probe MODEL --format json"),
     observe.SCHEMA: (observe.ObserveResult, observe, "moesize observe LOG --format json"),
 }
