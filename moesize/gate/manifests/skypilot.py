@@ -81,9 +81,15 @@ def _choices(resources: Node | None) -> Iterator[GpuChoice]:
         if choice:
             yield choice
         return
-    for name, node in accelerators.mapping.items():  # {H100: 8, A100-80GB: 8}
-        place = Node(name, node.file, node.line)
-        yield GpuChoice(Fact(name, Source.STATED, place.position), "gpu", integer(node) or _one(node))
+    yield from _named(accelerators)
+
+
+def _named(accelerators: Node) -> Iterator[GpuChoice]:
+    """Every accelerator of a string, a list, a mapping or a set."""
+    for name, node in accelerators.mapping.items():  # {H100: 8, A100-80GB: 8}, and the set {H100:8, A100-80GB:8}
+        choice = gpus_with_count(Node(name, node.file, node.line))
+        if choice:
+            yield replace(choice, count=integer(node) or choice.count or _one(node))
     for node in accelerators.elements or (accelerators,):
         choice = gpus_with_count(node) if node.text else None
         if choice:
