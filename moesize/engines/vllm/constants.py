@@ -62,6 +62,16 @@ class Rules(NamedTuple):
         return state.configured_dtype or spec.dtype
 
 
+class Kernels(NamedTuple):
+    """What decides how weights are kept: version, quantisation method, dtype, and whether Hopper's kernels run."""
+
+    rules: Rules
+    method: str
+    dtype: str
+    hopper: bool
+    tp: int
+
+
 @cache
 def rules_for(version: str | None) -> Rules:
     """The rules of a version; the newest measured one when None.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from math import gcd
 from typing import Any
 
-from moesize.engines.vllm.loaded import Kernels
+from moesize.engines.vllm.constants import Kernels
 from moesize.memory.layout import LayoutError
 from moesize.memory.sharding import RankTensor
 from moesize.model.spec import Kind, Role, Split, Tensor

@@ -4,25 +4,14 @@ Checked byte by byte against what vLLM 0.33's own classes hold after loading (`v
 """
 
 from math import prod
-from typing import NamedTuple
 
-from moesize.engines.vllm.constants import Rules
+from moesize.engines.vllm.constants import Kernels
 from moesize.model.spec import Tensor
 from moesize.quant.formats import Plain, WeightFormat
 from moesize.units import DTYPE_BYTES
 
 #: Decays that recurrent layers compute in float32 whatever the checkpoint stores.
 _FLOAT32_SUFFIXES = (".A_log",)
-
-
-class Kernels(NamedTuple):
-    """What decides how weights are kept: version, quantisation method, dtype, and whether Hopper's kernels run."""
-
-    rules: Rules
-    method: str
-    dtype: str
-    hopper: bool
-    tp: int
 
 
 def loaded_bytes(part: Tensor, fmt: WeightFormat | None, kernels: Kernels) -> int:

@@ -1,8 +1,8 @@
 """What vLLM holds on one rank after loading: the rank's tensors as its kernels keep them, and what it adds to them."""
 
 from moesize.engines.base import Request, Term, exact
-from moesize.engines.vllm.constants import Rules
-from moesize.engines.vllm.loaded import Kernels, loaded_bytes
+from moesize.engines.vllm.constants import Kernels, Rules
+from moesize.engines.vllm.loaded import loaded_bytes
 from moesize.memory.layout import Stage
 from moesize.memory.sharding import RankTensor
 from moesize.memory.weights import published_share_bytes
