@@ -3,6 +3,7 @@
 A format is a small rule; which matrices of a model it is applied to is `moesize.quant.scheme`'s business.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple, Protocol
@@ -49,14 +50,14 @@ class WeightFormat(Protocol):
         """
 
 
-class Layout:
+class Layout(ABC):
     """What all formats share."""
 
     __slots__ = ()
 
+    @abstractmethod
     def arrays(self, out_features: int, in_features: int) -> tuple[Array, ...]:
         """What a checkpoint stores for one matrix."""
-        raise NotImplementedError
 
     def nbytes(self, out_features: int, in_features: int) -> int:
         """Bytes of `arrays`."""

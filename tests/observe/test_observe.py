@@ -148,7 +148,7 @@ def _refuse() -> None:
 
 
 def test_a_hub_cache_folder_names_its_repository() -> None:
-    assert model_names("/root/.cache/huggingface/hub/models--Qwen--Qwen3-8B/snapshots/abc")[0] == "Qwen/Qwen3-8B"
+    assert model_names("/models/.cache/huggingface/hub/models--Qwen--Qwen3-8B/snapshots/abc")[0] == "Qwen/Qwen3-8B"
     assert "Qwen3-8B" in model_names("D:\\\\models\\\\Qwen3-8B")
 
 
