@@ -20,12 +20,12 @@ def names(text: str) -> list[str]:
 
 
 def gpu_list(text: str) -> list[GpuSpec]:
-    """The GPUs of a comma-separated list; `all` is every NVIDIA and AMD card of the catalogue.
+    """The GPUs of a comma-separated list; `all` is every NVIDIA and AMD card of the catalogue but boards for the edge.
 
     Raises:
         MoesizeError: a name no GPU has, or one several have.
     """
     wanted = names(text)
     if wanted == ["all"]:
-        return [gpu for gpu in map(load_gpu, list_gpus()) if gpu.vendor in _SERVED_VENDORS]
+        return [gpu for gpu in map(load_gpu, list_gpus()) if gpu.vendor in _SERVED_VENDORS and gpu.category != "edge"]
     return [load_gpu(name) for name in wanted]
