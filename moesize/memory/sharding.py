@@ -42,6 +42,12 @@ class RankTensor(NamedTuple):
     part: Tensor
 
 
+#: What was divided before, with the tensors it was made of so that an id stays its owner's: comparisons ask for the
+#: same layouts of one model on card after card.
+_held: dict[tuple[int, Layout, Stage, ShardingRules], tuple[tuple[Tensor, ...], tuple[RankTensor, ...]]] = {}
+_MOST_HELD = 512
+
+
 def rank_tensors(
     spec: ModelSpec, layout: Layout, stage: Stage, rules: ShardingRules | None = None
 ) -> tuple[RankTensor, ...]:
@@ -51,8 +57,14 @@ def rank_tensors(
         LayoutError: a dimension that does not divide as the engine divides it.
     """
     rules = rules or ShardingRules()
-    held = (_in_stage(tensor, stage, rules) for tensor in spec.tensors if tensor.loaded)
-    return tuple(RankTensor(whole, shard(whole, layout, rules)) for whole in held if whole)
+    key = (id(spec.tensors), layout, stage, rules)
+    known = _held.get(key)
+    if known is None or known[0] is not spec.tensors:
+        if len(_held) >= _MOST_HELD:
+            _held.clear()
+        held = (_in_stage(tensor, stage, rules) for tensor in spec.tensors if tensor.loaded)
+        known = _held[key] = (spec.tensors, tuple(RankTensor(t, shard(t, layout, rules)) for t in held if t))
+    return known[1]
 
 
 def _in_stage(tensor: Tensor, stage: Stage, rules: ShardingRules) -> Tensor | None:
