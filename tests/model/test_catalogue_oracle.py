@@ -38,7 +38,7 @@ NO_CLASS = {
     "ArcticForCausalLM", "BaichuanForCausalLM", "BailingMoeForCausalLM", "BailingMoeV2ForCausalLM", "ChatGLMModel",
     "DeciLMForCausalLM", "DeepseekForCausalLM", "ExaoneForCausalLM", "Grok1ForCausalLM", "Grok1ModelForCausalLM", "HunYuanForCausalLM",
     "InternLM2ForCausalLM", "InternLM3ForCausalLM", "KimiK3ForConditionalGeneration", "MiniCPMForCausalLM",
-    "Phi3SmallForCausalLM", "QWenLMHeadModel", "Step3p5ForCausalLM", "XverseForCausalLM",
+    "Phi3SmallForCausalLM", "QWenLMHeadModel", "Step3VLForConditionalGeneration", "Step3p5ForCausalLM", "XverseForCausalLM",
 }  # fmt: skip
 
 #: Architectures whose class cannot be built here: Gemma 3n's towers are those of timm, a package of its own.

@@ -138,6 +138,8 @@ FAMILIES: dict[str, str] = {
     "solar_open": "glm4_moe",
     "stablelm": "stablelm",
     "starcoder2": "starcoder2",
+    "step3_text": "step3",
+    "step3_vl": "step3",
     "step3p5": "step3p5",
     "step3p7": "step3p5",
     "switch_transformers": "t5",
