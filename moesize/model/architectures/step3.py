@@ -13,6 +13,7 @@ def build(config: Fields) -> ModelSpec:
     """Tensors and caches of a `step3_vl` or `step3_text` configuration."""
     nested = config.has("text_config")
     text = Fields({**config.values, **config.sub("text_config").values}, config.where) if nested else config
+    text = _plural_positions(text)
     hidden, head_dim = text.count("hidden_size"), text.count("head_dim")
     layers = tuple(range(text.layer_count("num_hidden_layers")))
     heads = text.count("num_attention_heads")
@@ -40,6 +41,14 @@ def build(config: Fields) -> ModelSpec:
         ropes=blocks.rope_of(text, head_dim),
         shared_experts=1 if moe else 0,
     )  # fmt: skip
+
+
+def _plural_positions(config: Fields) -> Fields:
+    """The longest position in the spelling that `blocks` reads; vLLM's `step3_text.py` reads the singular."""
+    one, many = "max_position_embedding", "max_position_embeddings"
+    if not config.has(one) or config.has(many):
+        return config
+    return Fields({**config.values, many: config.values[one]}, config.where)
 
 
 def _moe_layers(config: Fields) -> tuple[int, ...]:
