@@ -1,7 +1,6 @@
 """`moesize compare`: GPU options side by side."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from moesize.compare import compare as run_compare
 from moesize.compare import quants_for
 from moesize.engines.base import EngineOptions
 from moesize.hardware.instances import read_prices
+from moesize.layouts import MAX_GPUS
 from moesize.model.loader import load_model
 from moesize.report import compare as report
 
@@ -28,7 +28,6 @@ class CompareFormat(StrEnum):
     CSV = "csv"
 
 
-Sort = Annotated[str, typer.Option("--sort", help="price, gpus, headroom, speed, context or token-price.")]
 AsTable = Annotated[CompareFormat, typer.Option("--format", "-f", help="text, json, markdown or csv.")]
 
 
@@ -42,14 +41,12 @@ def compare(
     engine: opt.EngineName = "vllm",
     engine_version: opt.EngineVersion = None,
     gpu_memory_utilization: opt.Utilization = None,
-    max_gpus: Annotated[int, typer.Option("--max-gpus", help="The most GPUs to try.")] = 64,
-    sort: Annotated[str, typer.Option("--sort", help="price, gpus, headroom, speed, context, token-price.")] = "price",
+    max_gpus: opt.MaxGpus = MAX_GPUS,
+    sort: opt.SortBy = "price",
     limit: Annotated[int | None, typer.Option("--limit", help="Show only the best rows.")] = None,
-    prices: Annotated[Path | None, typer.Option("--prices", help="Your prices: instance → USD/h, YAML or CSV.")] = None,
+    prices: opt.Prices = None,
     offline: opt.Offline = False,
-    fmt: Annotated[
-        CompareFormat, typer.Option("--format", "-f", help="text, json, markdown or csv.")
-    ] = CompareFormat.TEXT,
+    fmt: AsTable = CompareFormat.TEXT,
     output_path: opt.Output = None,
 ) -> int:
     """Models × GPUs × quantisations, each on the fewest GPUs it fits on, best first."""

@@ -106,6 +106,9 @@ Eager = Annotated[bool, typer.Option("--enforce-eager", help="No CUDA graphs.")]
 Calibration = Annotated[
     Path | None, typer.Option("--calibration", help="Your own card: a file of `probe --save` or `observe --save`.")
 ]
+SortBy = Annotated[str, typer.Option("--sort", help="price, gpus, headroom, speed, context, token-price.")]
+MaxGpus = Annotated[int, typer.Option("--max-gpus", help="The most GPUs to try.")]
+Prices = Annotated[Path | None, typer.Option("--prices", help="Your prices: instance → USD/h, YAML or CSV.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the Hub.")]
 KvCacheBytes = Annotated[
     int | None, typer.Option("--kv-cache-memory-bytes", help="KV pool per GPU in bytes, instead of what is left.")

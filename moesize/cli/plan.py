@@ -1,6 +1,5 @@
 """`moesize plan`: the cheapest, smallest and fastest layouts that hold a workload."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,7 +33,7 @@ def plan(
     engine: opt.EngineName = "vllm",
     engine_version: opt.EngineVersion = None,
     gpu_memory_utilization: opt.Utilization = None,
-    prices: Annotated[Path | None, typer.Option("--prices", help="Your prices: instance → USD/h, YAML or CSV.")] = None,
+    prices: opt.Prices = None,
     offline: opt.Offline = False,
     fmt: opt.TextOrJson = opt.TextJson.TEXT,
     output_path: opt.Output = None,

@@ -1,7 +1,6 @@
 """`moesize report`: one HTML page with the charts, the comparison and the receipts."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,10 +33,10 @@ def report(
     dp: opt.Dp = 1,
     ep: opt.Ep = False,
     gpu_memory_utilization: opt.Utilization = None,
-    max_gpus: Annotated[int, typer.Option("--max-gpus", help="The most GPUs to try.")] = MAX_GPUS,
-    sort: Annotated[str, typer.Option("--sort", help="price, gpus, headroom, speed, context, token-price.")] = "price",
+    max_gpus: opt.MaxGpus = MAX_GPUS,
+    sort: opt.SortBy = "price",
     charts: Annotated[int, typer.Option("--charts", help="Draw the best so many; the table has all.")] = DEFAULT_CASES,
-    prices: Annotated[Path | None, typer.Option("--prices", help="Your prices: instance → USD/h, YAML or CSV.")] = None,
+    prices: opt.Prices = None,
     offline: opt.Offline = False,
     output_path: opt.Output = None,
 ) -> int:

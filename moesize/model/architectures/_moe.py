@@ -149,6 +149,19 @@ def known_types(config: Fields, types: Sequence[str], known: Iterable[str], key:
             )
 
 
+def enumerated_layers(config: Fields, key: str, num_layers: int) -> tuple[int, ...]:
+    """Layers a field names by number, in a list or in one string between commas; those beyond the last are dropped."""
+    value = config.values.get(key)
+    if isinstance(value, str):
+        numbers = [part.strip() for part in value.split(",") if part.strip()]
+        if not all(part.isascii() and part.isdecimal() and len(part) < 7 for part in numbers):
+            raise InputError(f"{config.where}: {key} holds something that is no number")
+        named = tuple(int(part) for part in numbers)
+    else:
+        named = config.counts(key)
+    return tuple(i for i in named if i < num_layers)
+
+
 def every_nth(num_layers: int, period: int, *, regular: str, nth: str) -> tuple[str, ...]:
     """Layer types in which every `period`-th layer is `nth` and the others `regular`."""
     return tuple(nth if (i + 1) % period == 0 else regular for i in range(num_layers))

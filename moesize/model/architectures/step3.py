@@ -4,6 +4,7 @@ Names: vLLM `model_executor/models/step3_text.py` and `step3_vl.py`; checkpoint 
 """
 
 from moesize.model.architectures import _blocks as blocks
+from moesize.model.architectures._moe import enumerated_layers
 from moesize.model.architectures._towers import as_vision, patches
 from moesize.model.fields import Fields
 from moesize.model.spec import Kind, ModelSpec, Role, Split, Tensor
@@ -18,7 +19,7 @@ def build(config: Fields) -> ModelSpec:
     layers = tuple(range(text.layer_count("num_hidden_layers")))
     heads = text.count("num_attention_heads")
     kv_heads = text.count("num_attention_groups")
-    moe = tuple(i for i in _moe_layers(text) if i in layers)
+    moe = enumerated_layers(text, "moe_layers_enum", len(layers))
     return blocks.assemble(
         text,
         family="step3",
@@ -49,17 +50,6 @@ def _plural_positions(config: Fields) -> Fields:
     if not config.has(one) or config.has(many):
         return config
     return Fields({**config.values, many: config.values[one]}, config.where)
-
-
-def _moe_layers(config: Fields) -> tuple[int, ...]:
-    """`moe_layers_enum` lists the layers with experts, in one string."""
-    listed = config.text("moe_layers_enum").split(",")
-    one = Fields({str(i): _whole(word) for i, word in enumerate(listed)}, f"{config.where}: moe_layers_enum")
-    return tuple(one.count(str(i), minimum=0) for i in range(len(listed)))
-
-
-def _whole(word: str) -> object:
-    return int(word) if word.strip().isascii() and word.strip().isdigit() else word
 
 
 def _attention(

@@ -63,17 +63,10 @@ def _types(config: Fields, num_layers: int) -> tuple[tuple[str, ...], tuple[int,
 
 
 def _mixture_layers(config: Fields, num_layers: int) -> tuple[int, ...]:
-    """Layers in `moe_layers_enum` (numbers, in a list or between commas), or all from the fourth on."""
-    value = config.values.get("moe_layers_enum")
-    if isinstance(value, str):
-        numbers = [part.strip() for part in value.split(",") if part.strip()]
-        if not all(part.isdecimal() and len(part) < 7 for part in numbers):
-            raise InputError(f"{config.where}: moe_layers_enum holds something that is no number")
-        named = tuple(int(part) for part in numbers)
-    else:
-        first = config.count("first_k_dense_replace", default=3, minimum=0)
-        named = config.counts("moe_layers_enum", default=range(first, num_layers))
-    return tuple(i for i in named if i < num_layers)
+    """Layers in `moe_layers_enum`, or all from the fourth on."""
+    if config.has("moe_layers_enum"):
+        return moe.enumerated_layers(config, "moe_layers_enum", num_layers)
+    return tuple(range(config.count("first_k_dense_replace", default=3, minimum=0), num_layers))
 
 
 def _sizes(config: Fields, *, windowed: bool) -> tuple[int, int, int]:
