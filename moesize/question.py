@@ -107,7 +107,15 @@ def _calibrated(question: Question, plan: EnginePlan, calibration: "Calibration"
 
 
 def choose_layout(
-    *, gpus: int | None, tp: int | None, pp: int, dp: int, ep: bool, spec: ModelSpec, engine: str = "vllm"
+    *,
+    gpus: int | None,
+    tp: int | None,
+    pp: int,
+    dp: int,
+    ep: bool,
+    spec: ModelSpec,
+    engine: str = "vllm",
+    dcp: int = 1,
 ) -> Layout:
     """The layout asked for: tensor parallelism takes the GPUs that pipeline and data parallelism leave.
 
@@ -128,7 +136,9 @@ def choose_layout(
         if gpus is not None and rest > 0 and gpus % rest:
             raise LayoutError(f"{gpus} GPUs do not divide by pp {pp} × dp {dp}")
         tp = max(1, (gpus or rest) // max(1, rest))
-    layout = Layout(tp, pp, dp, ep)
+    if dcp != 1 and engine != "vllm":
+        raise LayoutError(f"{engine} has no decode context parallelism; leave --dcp out")
+    layout = Layout(tp, pp, dp, ep, dcp)
     if gpus is not None and layout.gpus != gpus:
         raise LayoutError(f"tp {tp} × pp {pp} × dp {dp} uses {layout.gpus} GPUs, but {gpus} are given")
     return layout

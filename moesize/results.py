@@ -67,12 +67,16 @@ class Gpu:
 
 @dataclass(slots=True, eq=False, repr=False)
 class LayoutOut:
-    """How the model is spread; `ep` is the number of ranks the experts are spread over (1 = not)."""
+    """How the model is spread.
+
+    `ep` is the number of ranks the experts are spread over, `dcp` of those that share a sequence's cache (1 = not).
+    """
 
     tp: int
     pp: int
     dp: int
     ep: int
+    dcp: int = 1
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -94,6 +98,7 @@ class WorkloadOut:
     gpu_memory_utilization: float | None
     max_num_batched_tokens: int | None
     max_num_seqs: int | None
+    speculative: str | None = None
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -1,8 +1,10 @@
 """`size()`, the function behind `check`: the one place where model, quantisation, GPU, engine and workload meet."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from moesize import results as out
 from moesize.compute.experts import expected_distinct_experts
@@ -44,11 +46,13 @@ def size(
     pp: int = 1,
     dp: int = 1,
     ep: bool = False,
+    dcp: int = 1,
     gpu_memory_utilization: float | None = None,
     max_num_batched_tokens: int | None = None,
     max_num_seqs: int | None = None,
     cpu_offload_gib: float = 0,
     enforce_eager: bool = False,
+    speculative: str | Mapping[str, Any] | None = None,
     offline: bool = False,
     family: str | None = None,
     options: EngineOptions | None = None,
@@ -70,11 +74,14 @@ def size(
         pp: Pipeline stages.
         dp: Data parallel replicas.
         ep: Spread whole experts over the tp × dp ranks.
+        dcp: Decode context parallel size: ranks of a tensor-parallel group that share a sequence's cache.
         gpu_memory_utilization: Fraction of the card the engine may use; None takes the version's default.
         max_num_batched_tokens: Tokens of one step; None takes the server's default for the card.
         max_num_seqs: Sequences of one step; None likewise.
         cpu_offload_gib: Weights kept in host memory, per GPU.
         enforce_eager: No CUDA graphs.
+        speculative: What proposes tokens ahead: `mtp`, `ngram:5`, `eagle3:3:ORG/NAME`, or vLLM's speculative
+            configuration as JSON or a mapping.
         offline: Never ask the Hub.
         family: Read a configuration of unknown model_type as this family; the report says so.
         options: Settings only some engines have; those above take precedence.
@@ -99,8 +106,9 @@ def size(
         pp=pp,
         dp=dp,
         ep=ep,
+        dcp=dcp,
         options=replace(
-            options or EngineOptions(),
+            _speculating(options or EngineOptions(), spec, speculative, engine, offline=offline),
             gpu_memory_utilization=gpu_memory_utilization,
             max_num_batched_tokens=max_num_batched_tokens,
             max_num_seqs=max_num_seqs,
@@ -130,6 +138,7 @@ def ask(
     pp: int = 1,
     dp: int = 1,
     ep: bool = False,
+    dcp: int = 1,
     options: EngineOptions | None = None,
 ) -> Question:
     """The question with its names resolved and its numbers checked.
@@ -147,7 +156,7 @@ def ask(
         scheme=scheme,
         kv=choose_kv(spec, scheme, kv_dtype, engine),
         gpu=gpu,
-        layout=choose_layout(gpus=gpus, tp=tp, pp=pp, dp=dp, ep=ep, spec=spec, engine=engine),
+        layout=choose_layout(gpus=gpus, tp=tp, pp=pp, dp=dp, ep=ep, dcp=dcp, spec=spec, engine=engine),
         workload=Workload(tokens, concurrency),
         context_source=context_source,
         engine=engine,
@@ -176,7 +185,11 @@ def answer(question: Question) -> out.CheckResult:
         ),
         gpu=out.Gpu(name=question.gpu.name, count=question.layout.gpus, memory_bytes=question.gpu.memory_bytes),
         layout=out.LayoutOut(
-            tp=question.layout.tp, pp=question.layout.pp, dp=question.layout.dp, ep=question.layout.ep_size
+            tp=question.layout.tp,
+            pp=question.layout.pp,
+            dp=question.layout.dp,
+            ep=question.layout.ep_size,
+            dcp=question.layout.dcp,
         ),
         engine=out.EngineOut(name=question.engine, version=plan.version),
         workload=out.WorkloadOut(
@@ -187,6 +200,7 @@ def answer(question: Question) -> out.CheckResult:
             gpu_memory_utilization=plan.gpu_memory_utilization,
             max_num_batched_tokens=plan.max_num_batched_tokens,
             max_num_seqs=plan.max_num_seqs,
+            speculative=str(question.options.speculation) if question.options.speculation else None,
         ),
         per_gpu=_per_gpu(evaluation),
         kv_cache=_kv_cache(evaluation),
@@ -228,6 +242,21 @@ def _advice(question: Question, evaluation: Evaluation) -> list[out.Suggestion]:
     from moesize.advice import suggestions_for  # noqa: PLC0415  only what does not fit needs advice
 
     return suggestions_for(question, evaluation)
+
+
+def _speculating(
+    options: EngineOptions,
+    spec: ModelSpec,
+    speculative: str | Mapping[str, Any] | None,
+    engine: str,
+    *,
+    offline: bool,
+) -> EngineOptions:
+    if not speculative:
+        return options
+    from moesize.speculation import speculation_for  # noqa: PLC0415  few servers speculate
+
+    return replace(options, speculation=speculation_for(spec, speculative, engine=engine, offline=offline))
 
 
 def _hardware(gpu: str | int) -> tuple[GpuSpec, int | None]:

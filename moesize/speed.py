@@ -37,11 +37,14 @@ class Speed(NamedTuple):
 
 
 def speed_of(question: Question) -> Speed:
-    """The bounds of a question; a token passes the pipeline stages one after the other."""
+    """The bounds of a question; a token passes the pipeline stages one after the other.
+
+    With speculation a step verifies all proposed tokens; what proposing them takes is left out of the bound.
+    """
     steps, read_bytes = _decode_steps(question)
     seconds = [step.seconds for step in steps]
     total = sum(s for s in seconds if s is not None) if None not in seconds else None
-    batch = question.workload.concurrency * question.layout.dp
+    batch = question.workload.concurrency * question.layout.dp * _tokens_a_step(question)
     return Speed(
         read_bytes=read_bytes,
         seconds_per_token=total,
@@ -55,8 +58,9 @@ def _decode_steps(question: Question) -> tuple[list[StepTime], int]:
     spec, layout, scheme = question.spec, question.layout, question.scheme
     context, batch = question.workload.context_tokens, question.workload.concurrency
     cache_bytes = sequence_bytes(spec, question.kv, context) * batch / (layout.tp * layout.pp)
-    flops = decode_flops(spec, context) * batch / (layout.tp * layout.pp)
-    routed_batch = batch * (layout.dp if layout.ep else 1)
+    verified = batch * _tokens_a_step(question)
+    flops = decode_flops(spec, context) * verified / (layout.tp * layout.pp)
+    routed_batch = verified * (layout.dp if layout.ep else 1)
     steps = []
     most = 0.0
     for tensors in _held(spec, layout):
@@ -77,6 +81,12 @@ def _decode_steps(question: Question) -> tuple[list[StepTime], int]:
             )
         )
     return steps, round(most)
+
+
+def _tokens_a_step(question: Question) -> int:
+    """Tokens a step yields for a sequence at most: every proposed one accepted, and one more."""
+    speculation = question.options.speculation
+    return 1 + (speculation.tokens if speculation else 0)
 
 
 def _first_token_seconds(question: Question, step_seconds: float | None) -> float | None:

@@ -13,10 +13,10 @@ from statistics import median
 
 from moesize.engines.vllm import calibrated
 from moesize.engines.vllm.constants import rules_for, version_key
-from moesize.engines.vllm.runtime import captured_sizes
+from moesize.engines.vllm.runtime import capture_count
 from moesize.model.spec import Role
 from moesize.units import GIB, ceil_div
-from validation.rows import VLLM_FILES, Row, card_of, evaluation, load_rows, model_of
+from validation.rows import VLLM_FILES, Row, card_of, evaluation, load_rows, model_of, question
 
 #: First versions of the eras: V0, V1, NCCL before the snapshot, the sort-free sampler.
 ERAS = ("0.17", "0.11", "0.8", "0")
@@ -96,8 +96,6 @@ def derived_activation_gib(row: Row) -> float:
 
 
 def _beyond(row: Row) -> calibrated.Beyond:
-    from validation.rows import question  # noqa: PLC0415
-
     asked = question(row)
     return calibrated.beyond(rules_for(row.version).key, asked.gpu, asked.layout)
 
@@ -170,7 +168,9 @@ def fit_graphs(rows: Iterable[Row]) -> list[dict[str, object]]:
         spec = model_of(row.asked["model"])
         if printed is None or printed <= 0 or not row.complete or spec is None:
             continue
-        sizes = captured_sizes(evaluation(row).plan.max_num_seqs or 256, 512)
+        asked = question(row)
+        seqs = evaluation(row).plan.max_num_seqs or 256
+        sizes = capture_count(asked.options, asked.gpu, rules_for(row.version), seqs)
         layers = ceil_div(spec.num_layers, row.asked.get("pp", 1))
         key = (calibrated.graph_card(card_of(row)), calibrated.graph_kind(spec))
         per_layer = printed * 1024 / calibrated.size_share(sizes / 51) / layers

@@ -13,6 +13,7 @@ from moesize.model.loader import load_model
 from moesize.model.spec import ModelSpec
 from moesize.question import Evaluation, Question, evaluate
 from moesize.sizing import ask
+from moesize.speculation import speculation_for
 from moesize.units import GIB
 from validation import DATA
 
@@ -109,12 +110,16 @@ def question(row: Row, *, kv_cache_memory_bytes: int | None = None, context: int
         pp=asked.get("pp", 1),
         dp=asked.get("dp", 1),
         ep=asked.get("ep", False),
+        dcp=asked.get("dcp", 1),
         options=EngineOptions(
             gpu_memory_utilization=asked.get("gpu_memory_utilization"),
             max_num_batched_tokens=asked.get("max_num_batched_tokens"),
             max_num_seqs=asked.get("max_num_seqs"),
             enforce_eager=asked.get("enforce_eager", False),
             kv_cache_memory_bytes=kv_cache_memory_bytes,
+            prefix_caching=asked.get("prefix_caching"),
+            max_cudagraph_capture_size=asked.get("max_cudagraph_capture_size"),
+            speculation=speculation_for(spec, asked["speculative"], offline=True) if "speculative" in asked else None,
         ),
     )
 

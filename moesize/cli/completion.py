@@ -40,6 +40,13 @@ def engines(incomplete: str) -> list[str]:
     return _starting(incomplete, ENGINES)
 
 
+def speculative(incomplete: str) -> list[str]:
+    """Methods of speculative decoding."""
+    from moesize.speculation import METHODS  # noqa: PLC0415
+
+    return _starting(incomplete, METHODS)
+
+
 def _gpu_names(incomplete: str) -> list[str]:
     from moesize.hardware import catalogue  # noqa: PLC0415
 

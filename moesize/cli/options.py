@@ -82,6 +82,28 @@ Tp = Annotated[int | None, typer.Option("--tp", "--tensor-parallel-size", help="
 Pp = Annotated[int, typer.Option("--pp", "--pipeline-parallel-size", help="Pipeline stages.")]
 Dp = Annotated[int, typer.Option("--dp", "--data-parallel-size", help="Data parallel replicas.")]
 Ep = Annotated[bool, typer.Option("--ep", "--enable-expert-parallel", help="Whole experts per rank instead of slices.")]
+Dcp = Annotated[
+    int, typer.Option("--dcp", "--decode-context-parallel-size", help="vLLM: GPUs of a tp group that share a sequence.")
+]
+Speculative = Annotated[
+    str | None,
+    typer.Option(
+        "--speculative",
+        "--speculative-config",
+        help="vLLM: mtp, mtp:3, ngram:5, eagle3:3:MODEL, draft_model:5:MODEL, or its JSON.",
+        autocompletion=completion.speculative,
+    ),
+]
+PrefixCaching = Annotated[
+    bool | None,
+    typer.Option(
+        "--enable-prefix-caching/--no-enable-prefix-caching",
+        help="vLLM: models with recurrent states keep further copies of them.",
+    ),
+]
+CaptureSize = Annotated[
+    int | None, typer.Option("--max-cudagraph-capture-size", help="vLLM: largest batch CUDA graphs are captured for.")
+]
 Utilization = Annotated[
     float | None, typer.Option("--gpu-memory-utilization", help="Fraction of the card the engine may use.")
 ]

@@ -45,6 +45,31 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
+class Speculation:
+    """What proposes tokens that the model then verifies.
+
+    Attributes:
+        method: `mtp` (the checkpoint's own prediction layers), `eagle`, `eagle3`, `draft_model`, `ngram`, `ngram_gpu`
+            or `suffix`.
+        tokens: Proposed per sequence and step.
+        draft: The model that proposes; None where the method has no weights, or takes the checkpoint's own.
+        draft_scheme: What its weights are stored in.
+        draft_tp: Ranks it is divided over; None for the model's own tensor parallel size.
+    """
+
+    method: str
+    tokens: int
+    draft: ModelSpec | None = None
+    draft_scheme: QuantScheme | None = None
+    draft_tp: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method}, {self.tokens} token{'s' if self.tokens > 1 else ''} ahead" + (
+            f" by {self.draft.name}" if self.draft else ""
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class EngineOptions:
     """Settings of the server; None takes the engine's own default."""
 
@@ -59,6 +84,9 @@ class EngineOptions:
     n_gpu_layers: int | None = None
     n_cpu_moe: int | None = None
     flash_attention: bool | None = None
+    speculation: Speculation | None = None
+    max_cudagraph_capture_size: int | None = None
+    prefix_caching: bool | None = None
 
 
 class Request(NamedTuple):

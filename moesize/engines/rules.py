@@ -91,6 +91,14 @@ def version_key(version: str, engine: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
+#: Settings whose effect is known for vLLM alone.
+VLLM_ONLY = {
+    "speculation": "speculative decoding is sized for vLLM alone",
+    "max_cudagraph_capture_size": "its graphs are not sized by it",
+    "prefix_caching": "what it takes is known for vLLM alone",
+}
+
+
 def refuse(options: EngineOptions, engine: str, reasons: Mapping[str, str]) -> None:
     """Refuse options an engine does not have, in its own terms.
 

@@ -108,6 +108,13 @@ def complete(draft: Draft) -> Deployment:
         cpu_offload_gib=typed.number("cpu_offload_gib"),
         enforce_eager=typed.switch("enforce_eager"),
         draft_model=typed.text("draft_model") or typed.inside_text("speculative_config", "model"),
+        speculative_method=typed.text("speculative_method") or typed.inside_text("speculative_config", "method"),
+        speculative_tokens=(
+            typed.integer("speculative_tokens") or typed.inside("speculative_config", "num_speculative_tokens")
+        ),
+        decode_context_parallel=typed.integer("decode_context_parallel"),
+        prefix_caching=typed.switch("prefix_caching"),
+        max_cudagraph_capture_size=typed.integer("max_cudagraph_capture_size"),
         max_loras=typed.integer("max_loras"),
         gpu_layers=typed.integer("gpu_layers", allow=("auto", "all")),
         experts_on_cpu=_experts_on_cpu(typed),

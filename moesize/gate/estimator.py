@@ -29,6 +29,7 @@ class Asked:
     dp: int
     ep: bool
     options: EngineOptions
+    dcp: int = 1
 
 
 @dataclass(slots=True)
@@ -88,6 +89,7 @@ class Estimator:
                 pp=asked.pp,
                 dp=asked.dp,
                 ep=asked.ep,
+                dcp=asked.dcp,
                 options=asked.options,
             )
         except MoesizeError as error:

@@ -109,6 +109,12 @@ class Deployment:
     cpu_offload_gib: Fact[float] | None = None
     enforce_eager: Fact[bool] | None = None
     draft_model: Fact[str] | None = None
+    speculative_method: Fact[str] | None = None
+    speculative_tokens: Fact[int] | None = None
+    #: Ranks of a tensor-parallel group that share a sequence's cache.
+    decode_context_parallel: Fact[int] | None = None
+    prefix_caching: Fact[bool] | None = None
+    max_cudagraph_capture_size: Fact[int] | None = None
     max_loras: Fact[int] | None = None
     #: llama.cpp: layers on GPUs, and whether experts are kept in host memory.
     gpu_layers: Fact[int] | None = None

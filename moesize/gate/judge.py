@@ -11,6 +11,7 @@ from moesize.gate.estimator import Asked, Estimator
 from moesize.gate.facts import Deployment, Fact, GpuChoice, Source
 from moesize.gate.layouts import Spread, spread
 from moesize.gate.lookup import FoundGpu, Lookup
+from moesize.gate.speculation import speculating
 from moesize.gate.weights import asked_weights
 from moesize.hardware import catalogue
 from moesize.hardware.gpu import load_gpu
@@ -23,6 +24,7 @@ _DECISIVE: Final = frozenset(
         "tensor_parallel",
         "pipeline_parallel",
         "data_parallel",
+        "decode_context_parallel",
         "quantization",
         "max_model_len",
         "gpu_memory_utilization",
@@ -60,8 +62,6 @@ class Judge:
             unknowns.insert(0, Unknown("model", found, _DECIDE_MODEL))
         if deployment.engine.value == "unknown":
             unknowns.append(Unknown("engine", "the serving engine is not known; vLLM's rules stand in", _DECIDE_ENGINE))
-        if deployment.draft_model:
-            notes.append("the draft model's memory is not counted")
         if deployment.max_loras:
             notes.append("the slots for LoRA adapters are not counted")
         options: tuple[Option, ...] = ()
@@ -162,6 +162,8 @@ class Judge:
         if context is not None and spec.context_length and context > spec.context_length:
             spec = self.estimator.stretched(spec, context)
         engine = deployment.engine.value
+        speculation = speculating(deployment, spec, self.lookup, demands)
+        notes += [speculation.note] if speculation.note else []
         asked = Asked(
             quant=weights.name,
             context=context,
@@ -173,7 +175,8 @@ class Judge:
             pp=layout.pp,
             dp=layout.dp,
             ep=layout.ep,
-            options=_options(deployment, spec),
+            dcp=_positive(deployment.decode_context_parallel) or 1,
+            options=replace(_options(deployment, spec), speculation=speculation.counted),
         )
         outcome = self.estimator.outcome(spec, gpu.spec, asked)
         partly = deployment.experts_on_cpu is not None and outcome.evaluation is not None
@@ -282,6 +285,8 @@ def _options(deployment: Deployment, spec: ModelSpec) -> EngineOptions:
         cpu_offload_bytes=round(deployment.cpu_offload_gib.value * GIB) if deployment.cpu_offload_gib else 0,
         kv_cache_memory_bytes=_positive(deployment.kv_cache_memory_bytes),
         redundant_experts=_positive(deployment.redundant_experts) or 0,
+        prefix_caching=deployment.prefix_caching.value if deployment.prefix_caching else None,
+        max_cudagraph_capture_size=_positive(deployment.max_cudagraph_capture_size),
         n_gpu_layers=layers,
         n_cpu_moe=spec.num_layers if deployment.experts_on_cpu and deployment.experts_on_cpu.value else None,
     )

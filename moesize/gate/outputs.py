@@ -15,7 +15,8 @@ _FACTS = (
     *("max_num_seqs", "concurrency", "max_num_batched_tokens", "tensor_parallel", "pipeline_parallel", "data_parallel"),
     *("dp_attention", "expert_parallel", "redundant_experts", "gpu_memory_utilization", "kv_cache_memory_bytes"),
     *("cpu_offload_gib", "enforce_eager", "draft_model", "max_loras", "gpu_layers", "experts_on_cpu", "engine_version"),
-    *("gpu_count", "nodes", "replicas"),
+    *("speculative_method", "speculative_tokens", "decode_context_parallel", "prefix_caching"),
+    *("max_cudagraph_capture_size", "gpu_count", "nodes", "replicas"),
 )
 
 

@@ -12,15 +12,19 @@ class LayoutError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Tensor, pipeline and data parallel sizes; `ep` spreads whole experts over the tp × dp ranks of a stage."""
+    """Tensor, pipeline and data parallel sizes; `ep` spreads whole experts over the tp × dp ranks of a stage.
+
+    `dcp` (decode context parallel) ranks of a tensor-parallel group share the tokens of a sequence's cache.
+    """
 
     tp: int = 1
     pp: int = 1
     dp: int = 1
     ep: bool = False
+    dcp: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("tp", "pp", "dp"):
+        for name in ("tp", "pp", "dp", "dcp"):
             if getattr(self, name) < 1:
                 raise LayoutError(f"{name} is {getattr(self, name)}; it counts GPUs and is at least 1")
 
@@ -35,7 +39,8 @@ class Layout:
         return self.tp * self.dp if self.ep else 1
 
     def __str__(self) -> str:
-        parts = [f"{name}={n}" for name, n in (("tp", self.tp), ("pp", self.pp), ("dp", self.dp)) if n > 1]
+        sizes = (("tp", self.tp), ("pp", self.pp), ("dp", self.dp), ("dcp", self.dcp))
+        parts = [f"{name}={n}" for name, n in sizes if n > 1]
         return " ".join(parts + (["ep"] if self.ep else [])) or "one GPU"
 
 

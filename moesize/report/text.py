@@ -175,8 +175,9 @@ def _footer(report: CheckResult) -> list[Text]:
     source = " (default)" if work.context_source == "default" else ""
     asked = f"{work.concurrency} × {work.context:,} tokens{source}"
     engine = f"{report.engine.name} {report.engine.version}, tp {report.layout.tp}"
-    for name in ("pp", "dp", "ep"):
+    for name in ("pp", "dp", "ep", "dcp"):
         if getattr(report.layout, name) > 1:
             engine += f", {name} {getattr(report.layout, name)}"
+    engine += f"; speculating: {work.speculative}" if work.speculative else ""
     lines = [f"{asked}; {engine}; memory in GiB (2^30 bytes)", f"model: {report.model.source}"]
     return [Text(line, style="dim") for line in (*lines, *(f"note: {note}" for note in report.notes))]

@@ -25,7 +25,11 @@ def one(*argv: str, **keywords):
     [
         ("vllm serve org/m -tp 2", "vllm", {"model": "org/m", "tensor_parallel": "2"}),
         ("vllm serve --trust-remote-code org/m -tp=2", "vllm", {"model": "org/m", "tensor_parallel": "2"}),
-        ("vllm serve --enable-prefix-caching org/m --max_model 2k", "vllm", {"model": "org/m", "max_model_len": "2k"}),
+        (
+            "vllm serve --enable-prefix-caching org/m --max_model 2k",
+            "vllm",
+            {"model": "org/m", "max_model_len": "2k", "prefix_caching": "true"},
+        ),
         ("vllm serve org/m --max-n 4", "vllm", {"model": "org/m"}),  # ambiguous: argparse refuses it
         ("vllm serve org/m --max-num-seq 4", "vllm", {"model": "org/m", "max_num_seqs": "4"}),
         ("vllm serve org/m --load-format dummy -q awq", "vllm", {"model": "org/m", "quantization": "awq"}),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moesize.engines.base import EnginePlan, Request, Term, exact
 from moesize.engines.paged import at_least_one, pool_of, tightest_rank
-from moesize.engines.rules import Rules, refuse, rules_for
+from moesize.engines.rules import VLLM_ONLY, Rules, refuse, rules_for
 from moesize.errors import InputError
 from moesize.memory.layout import LayoutError
 from moesize.units import gib
@@ -19,6 +19,7 @@ _REFUSED = {
     "n_gpu_layers": "ZeRO-Inference keeps weights on the host by amount; use --cpu-offload",
     "n_cpu_moe": "ZeRO-Inference keeps weights on the host by amount; use --cpu-offload",
     "flash_attention": "its blocked attention never keeps a score matrix",
+    **VLLM_ONLY,
     "kv_cache_memory_bytes": "FastGen's cache takes what is free but for a fixed reserve",
 }
 _WIDE = 16

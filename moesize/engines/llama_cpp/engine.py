@@ -14,7 +14,7 @@ from moesize.engines.llama_cpp.buffers import Graph, compute_bytes, dequantised_
 from moesize.engines.llama_cpp.cells import Cells, layer_bytes, padded_context
 from moesize.engines.llama_cpp.placement import Device, Placement, device_weights, host_weights, place
 from moesize.engines.paged import largest
-from moesize.engines.rules import Rules, refuse, rules_for
+from moesize.engines.rules import VLLM_ONLY, Rules, refuse, rules_for
 from moesize.errors import InputError
 from moesize.memory.layout import Layout, LayoutError
 from moesize.memory.offload import LayerWeights, layer_weights, most_layers_on_gpu
@@ -29,6 +29,7 @@ _REFUSED: Mapping[str, str] = {
     "gpu_memory_utilization": "it takes what it needs; leave room with --n-gpu-layers or --n-cpu-moe",
     "cpu_offload_bytes": "it keeps whole layers or experts on the host: --n-gpu-layers, --n-cpu-moe",
     "kv_cache_memory_bytes": "its cache is as large as the context; set --context",
+    **VLLM_ONLY,
     "redundant_experts": "it has no expert parallelism",
 }
 

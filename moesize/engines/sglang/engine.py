@@ -10,7 +10,7 @@ from pathlib import Path
 
 from moesize.engines.base import EnginePlan, KvPool, Request, Term
 from moesize.engines.paged import activation_bytes, largest, offload_terms, pool_from, shown, weight_terms
-from moesize.engines.rules import Rules, refuse, rules_for
+from moesize.engines.rules import VLLM_ONLY, Rules, refuse, rules_for
 from moesize.engines.sglang.static import Settings, settings_of
 from moesize.memory.kv_cache import rank_caches, rank_state_bytes
 from moesize.memory.layout import LayoutError, Stage, stages
@@ -22,6 +22,7 @@ _REFUSED = {
     "n_gpu_layers": "every layer is on the GPU; --cpu-offload moves weights to the host",
     "n_cpu_moe": "experts stay on the GPU; --cpu-offload moves weights to the host",
     "flash_attention": "its attention backends never keep a score matrix",
+    **VLLM_ONLY,
     "kv_cache_memory_bytes": "it takes --gpu-memory-utilization (mem_fraction_static)",
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from moesize.engines.base import EnginePlan, Request
 from moesize.engines.paged import at_least_one, pool_of, tightest_rank
-from moesize.engines.rules import fraction, refuse, rules_for
+from moesize.engines.rules import VLLM_ONLY, fraction, refuse, rules_for
 from moesize.memory.layout import LayoutError
 
 _CONSTANTS = Path(__file__).with_name("constants.yaml")
@@ -17,6 +17,7 @@ _REFUSED = {
     "n_gpu_layers": "every layer is on the GPU",
     "n_cpu_moe": "experts stay on the GPU",
     "flash_attention": "its attention never keeps a score matrix",
+    **VLLM_ONLY,
     "kv_cache_memory_bytes": "give --gpu-memory-utilization, its --cuda-memory-fraction",
 }
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from moesize.engines.base import EnginePlan, KvPool, Request, Term
 from moesize.engines.paged import activation_bytes, activation_term, offload_terms, pool_of, weight_terms
-from moesize.engines.rules import Rules, refuse, rules_for
+from moesize.engines.rules import VLLM_ONLY, Rules, refuse, rules_for
 from moesize.memory.layout import LayoutError, Stage, stages
 from moesize.memory.sharding import ShardingRules, rank_tensors
 from moesize.units import GIB
 
 _CONSTANTS = Path(__file__).with_name("constants.yaml")
 _REFUSED = {
+    **VLLM_ONLY,
     "gpu_memory_utilization": "it takes what it needs",
     "max_num_batched_tokens": "a prompt is prefilled whole",
     "max_num_seqs": "a batch is what --concurrency says",

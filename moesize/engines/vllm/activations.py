@@ -7,7 +7,7 @@ shapes reproduce the peaks its own runner shows on fake tensors (`validation/`),
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from moesize.engines.base import Term
+from moesize.engines.base import Request, Term
 from moesize.engines.vllm.calibrated import Beyond
 from moesize.engines.vllm.constants import Rules
 from moesize.memory.layout import Layout, Stage
@@ -28,25 +28,29 @@ class Step(NamedTuple):
 
 
 def activation_terms(
-    spec: ModelSpec,
+    request: Request,
     tensors: Iterable[RankTensor],
-    layout: Layout,
     stage: Stage,
     step: Step,
     rules: Rules,
     rest: Beyond,
     *,
-    fused_mxfp4: bool,
+    auxiliary_bytes: int = 0,
 ) -> list[Term]:
-    """Peak of the profile run on one rank, and what the runner keeps; empty when the layout of the model is unknown."""
+    """Peak of the profile run on one rank, and what the runner keeps; empty when the layout of the model is unknown.
+
+    `auxiliary_bytes` are rows a forward pass hands on beside its output.
+    """
+    spec = request.spec
     if not spec.hidden_size:
         return []
     held = list(tensors)
     width = DTYPE_BYTES[spec.dtype]
-    workspace = 0 if fused_mxfp4 else moe_workspace_bytes(spec, held, layout, step)
-    sampler = _sampler_bytes(spec, step, rules) if stage.last else (0, 0, 0)
+    # fused MXFP4 kernels need no workspaces of their own
+    workspace = 0 if request.scheme.method == "mxfp4" else moe_workspace_bytes(spec, held, request.layout, step)
+    sampler = _sampler_bytes(request, step, rules) if stage.last else (0, 0, 0)
     rows = (step.batched_tokens + step.seqs) * spec.hidden_size * width
-    forward = forward_bytes(spec, held, step, width)
+    forward = forward_bytes(spec, held, step, width) + auxiliary_bytes
     with_workspace = workspace if rules.workspaces_stay else 0
     heads = (s + rows + with_workspace if stage.last else 0 for s in sampler)
     low, peak, high = (max(head, forward + workspace) for head in heads)
@@ -58,9 +62,9 @@ def activation_terms(
     )
     low, peak, high = low + extra.low_bytes, peak + extra.n_bytes, high + extra.high_bytes
     terms = [Term("activations", "activation", peak, low, high, "calibrated", formula, rest.source)]
-    kept = rules.entry("runner_persistent")
-    n_kept = round(step.seqs * ((spec.vocab_size or 0) * kept["bytes_per_logit"] + kept["bytes_per_seq"]))
-    if stage.last and n_kept:
+    if stage.last and second_runner(request, rules):
+        kept = rules.entry("runner_persistent")
+        n_kept = round(step.seqs * ((spec.vocab_size or 0) * kept["bytes_per_logit"] + kept["bytes_per_seq"]))
         formula = f"{step.seqs} sequences × (vocabulary × {kept['bytes_per_logit']} B + {kept['bytes_per_seq']} B)"
         terms.append(
             Term("sampler state", "activation", n_kept, n_kept, n_kept, "engine rule", formula, kept["source"])
@@ -68,9 +72,27 @@ def activation_terms(
     return terms
 
 
-def _sampler_bytes(spec: ModelSpec, step: Step, rules: Rules) -> tuple[int, int, int]:
-    """Transients of the sampler over one row of logits per sequence: low, nominal, high."""
-    entry = rules.entry("sampler_bytes_per_logit")
+def second_runner(request: Request, rules: Rules) -> bool:
+    """Whether the second model runner serves this request by default, which the versions took up family by family."""
+    entry = rules.entry("second_runner")
+    spec, found = request.spec, request.options.speculation
+    if found is not None and found.method in entry["not_methods"]:
+        return False
+    if spec.architecture in entry["families"]:
+        return not entry["unquantised"] or request.scheme.format is None
+    stateful = any(cache.kind is CacheKind.STATE for cache in spec.caches)
+    every: bool = entry["models"] == "all" or (entry["models"] == "dense" and not spec.experts.routed and not stateful)
+    return every
+
+
+def _sampler_bytes(request: Request, step: Step, rules: Rules) -> tuple[int, int, int]:
+    """Transients of the sampler over one row of logits per sequence: low, nominal, high.
+
+    With speculation the first runner's profile run verifies a draft token per sequence besides.
+    """
+    spec = request.spec
+    verifies = request.options.speculation is not None and not second_runner(request, rules)
+    entry = rules.entry("rejection_bytes_per_logit" if verifies else "sampler_bytes_per_logit")
     extra = DTYPE_BYTES[spec.dtype] - 2  # the first copy of the logits is in the model's dtype
     logits = step.seqs * (spec.vocab_size or 0)
     low, value, high = (round(logits * (entry[key] + extra)) for key in ("low", "value", "high"))

@@ -7,6 +7,7 @@ from moesize.engines.vllm.activations import Step
 from moesize.engines.vllm.constants import Rules
 from moesize.engines.vllm.pool import PoolPlan
 from moesize.memory.kv_cache import bytes_per_token, state_bytes_per_sequence
+from moesize.model.spec import ModelSpec
 
 
 class Capacity(NamedTuple):
@@ -30,11 +31,16 @@ def in_flight_tokens(request: Request, rules: Rules, step: Step) -> int:
 
 
 def capacity_of(
-    request: Request, rules: Rules, step: Step, pools: list[tuple[PoolPlan, int]], shown: PoolPlan
+    request: Request,
+    rules: Rules,
+    step: Step,
+    pools: list[tuple[PoolPlan, int]],
+    shown: PoolPlan,
+    draft: ModelSpec | None = None,
 ) -> Capacity:
     """What `pools` (plan and bytes of each stage) hold together: all stages take the smallest number of blocks.
 
-    `shown` is the stage the report is about.
+    `shown` is the stage the report is about; a `draft` keeps caches of its own.
     """
     spec, kv, context = request.spec, request.kv_format, request.workload.context_tokens
     blocks = min(pool.blocks(available) for pool, available in pools)
@@ -48,8 +54,8 @@ def capacity_of(
         max_context_tokens=longest(shown, blocks - 1, in_flight, spec.context_length or 2**31),
         max_concurrency=concurrency,
         needed_bytes=needed * request.workload.concurrency * shown.block_bytes,
-        bytes_per_token=bytes_per_token(spec, kv),
-        bytes_per_token_in_window=bytes_per_token(spec, kv, in_window=True),
+        bytes_per_token=sum(bytes_per_token(s, kv) for s in (spec, draft) if s),
+        bytes_per_token_in_window=sum(bytes_per_token(s, kv, in_window=True) for s in (spec, draft) if s),
         state_bytes_per_sequence=state_bytes_per_sequence(spec),
     )
     printed = tokens if rules.tokens_by_concurrency else shown.slots(blocks)

@@ -26,7 +26,9 @@ class Rules(NamedTuple):
     batches_in_flight: int
     tokens_by_concurrency: bool
     gdn_alignment_tokens: int
-    align_state_blocks: int
+    cached_state_blocks: int
+    states_cached: bool
+    context_parallel: bool
     moe_refines_tiles: bool
     workspaces_stay: bool
     latent_cache: bool
@@ -47,9 +49,11 @@ class Rules(NamedTuple):
         sparse = CacheKind.INDEXER in kinds
         return 64 if sparse or (CacheKind.LATENT in kinds and kv.bits < 16) else self.default_block_tokens
 
-    def state_blocks(self, mixer: str) -> int:
+    def state_blocks(self, mixer: str, *, prefix_caching: bool | None = None) -> int:
         """Blocks of one layer's state for one sequence; Mamba-1 models run without overlapped steps."""
-        return min(2, self.align_state_blocks) if mixer == "mamba1" else self.align_state_blocks
+        if not (self.states_cached if prefix_caching is None else prefix_caching):
+            return 1
+        return min(2, self.cached_state_blocks) if mixer == "mamba1" else self.cached_state_blocks
 
     def state_alignment_tokens(self, mixer: str) -> int:
         """What the block length of attention layers beside such a state is a multiple of."""
@@ -91,7 +95,7 @@ def rules_for(version: str | None) -> Rules:
         version=wanted,
         key=key,
         constants=constants,
-        align_state_blocks=held.pop("state_blocks"),
+        cached_state_blocks=held.pop("state_blocks"),
         **held,
     )
 

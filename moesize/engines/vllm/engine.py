@@ -14,14 +14,21 @@ from moesize.engines.vllm.calibrated import Beyond, beyond
 from moesize.engines.vllm.capacity import capacity_of
 from moesize.engines.vllm.constants import Rules, rules_for
 from moesize.engines.vllm.log import log_lines
-from moesize.engines.vllm.pages import pages_of
+from moesize.engines.vllm.pages import Page, draft_pages, pages_of
 from moesize.engines.vllm.pool import PoolPlan, plan_pool
 from moesize.engines.vllm.runtime import outside_terms, runtime_terms, server_step
+from moesize.engines.vllm.speculation import (
+    Drafter,
+    auxiliary_rows_bytes,
+    draft_weight_term,
+    drafter_of,
+    proposal_terms,
+)
 from moesize.engines.vllm.weights import published_weight_terms, weight_terms
 from moesize.errors import InputError
 from moesize.memory.layout import LayoutError, Stage, stages
 from moesize.memory.sharding import ShardingRules, rank_tensors
-from moesize.model.spec import ModelSpec, Role
+from moesize.model.spec import CacheKind, ModelSpec, Role
 from moesize.units import gib
 
 
@@ -68,20 +75,22 @@ class Vllm:
             raise InputError(
                 f"gpu_memory_utilization is {utilization}; it is a fraction of the card, above 0 and at most 1"
             )
-        _check_layout(request)
+        _check_layout(request, rules)
         budget = ceil(gpu.memory_bytes * utilization)
         step = server_step(request, rules)
         sees = any(t.role is Role.VISION and t.loaded for t in request.spec.tensors)
         rest = beyond(rules.key, gpu, request.layout, vision=sees)
+        drafter = drafter_of(request, rules)
         held = [
-            _rank(request, rules, step, stage, budget, rest)
+            _rank(request, rules, step, stage, budget, rest, drafter if stage.last else None)
             for stage in stages(request.spec.num_layers, request.layout.pp)
         ]
         tightest = min(held, key=lambda rank: rank.available_bytes)
         if options.kv_cache_memory_bytes is not None:
             budget = min(gpu.memory_bytes, tightest.spent_bytes + options.kv_cache_memory_bytes)
         pools = [(rank.pool, rank.available_bytes) for rank in held if rank.pool]
-        capacity = capacity_of(request, rules, step, pools, tightest.pool) if pools and tightest.pool else None
+        draft = drafter.request.spec if drafter else None
+        capacity = capacity_of(request, rules, step, pools, tightest.pool, draft) if pools and tightest.pool else None
         return EnginePlan(
             version=rules.version,
             device_bytes=gpu.memory_bytes,
@@ -102,7 +111,7 @@ def _as_served(request: Request) -> Request:
     return request if spec.dtype == dtype else request._replace(spec=replace(spec, dtype=dtype))
 
 
-def _check_layout(request: Request) -> None:
+def _check_layout(request: Request, rules: Rules) -> None:
     """What vLLM checks of heads before it builds anything (vllm `config/model.py` verify_with_parallel_config).
 
     Raises:
@@ -113,6 +122,49 @@ def _check_layout(request: Request) -> None:
     if heads % tp:
         raise LayoutError(
             f"Total number of attention heads ({heads}) must be divisible by tensor parallel size ({tp})."
+        )
+    if request.layout.dcp > 1:
+        _check_context_parallel(request.spec, rules, tp, request.layout.dcp)
+
+
+def _check_context_parallel(spec: ModelSpec, rules: Rules, tp: int, dcp: int) -> None:
+    """What vLLM asks of decode context parallelism.
+
+    Source: vllm `config/parallel.py`, `config/model.py`, `v1/core/single_type_kv_cache_manager.py`.
+
+    Raises:
+        LayoutError: in its words.
+    """
+    if not rules.context_parallel:
+        raise LayoutError(f"vLLM {rules.version} has no decode context parallelism; leave --dcp out")
+    if tp % dcp:
+        raise LayoutError(f"tp_size={tp} must be divisible by dcp_size={dcp}.")
+    kinds = {cache.kind for cache in spec.caches}
+    if CacheKind.SLIDING in kinds:
+        raise LayoutError("DCP not support sliding window attn now.")
+    if CacheKind.CHUNKED in kinds:
+        raise LayoutError("DCP not support chunked local attn now.")
+    if CacheKind.STATE in kinds:
+        raise LayoutError("DCP not support mamba now.")
+    heads = max((c.num_kv_heads for c in spec.caches if c.kind is CacheKind.FULL), default=0)
+    if not heads:
+        return
+    if tp <= heads:
+        raise LayoutError(
+            f"Decode context parallelism for GQA/MQA requires `--tensor-parallel-size` ({tp}) to be greater than the"
+            f" model's total number of KV heads ({heads}). Increase `--tensor-parallel-size` or set"
+            " `--decode-context-parallel-size 1`."
+        )
+    if dcp > tp // heads:
+        raise LayoutError(
+            f"`--decode-context-parallel-size` ({dcp}) exceeds the maximum supported value ({tp // heads}) for"
+            f" `--tensor-parallel-size` ({tp}) and {heads} model KV heads."
+        )
+    queries = max((a.num_heads for a in spec.attentions if a.causal), default=heads) // heads
+    if queries % dcp:
+        raise LayoutError(
+            f"The model's number of query heads per KV head ({queries}) must be divisible by"
+            f" `--decode-context-parallel-size` ({dcp}) for GQA/MQA."
         )
 
 
@@ -128,24 +180,55 @@ def sharding_rules(spec: ModelSpec, rules: Rules, options: EngineOptions | None 
     )
 
 
-def _rank(request: Request, rules: Rules, step: Step, stage: Stage, budget: int, rest: Beyond) -> _Rank:
+def _rank(
+    request: Request,
+    rules: Rules,
+    step: Step,
+    stage: Stage,
+    budget: int,
+    rest: Beyond,
+    drafter: Drafter | None,
+) -> _Rank:
     spec, layout, options = request.spec, request.layout, request.options
-    tensors = rank_tensors(spec, layout, stage, sharding_rules(spec, rules, options))
+    sharding = sharding_rules(spec, rules, options)
+    tensors = rank_tensors(spec, layout, stage, sharding)
     if spec.counts:
         weights = published_weight_terms(spec, request.scheme, layout.gpus)
     else:
         weights = weight_terms(request, tensors, stage, rules, step.batched_tokens)
-    fused = request.scheme.method == "mxfp4"
+    pages = stage_pages(request, rules, stage, drafter)
     terms = (
         *weights,
-        *activation_terms(spec, tensors, layout, stage, step, rules, rest, fused_mxfp4=fused),
+        *([draft_weight_term(drafter, sharding, rules, step.batched_tokens)] if drafter else ()),
+        *activation_terms(
+            request, tensors, stage, step, rules, rest, auxiliary_bytes=auxiliary_rows_bytes(request, step)
+        ),
+        *(proposal_terms(request, drafter, rules, step) if stage.last else ()),
         *runtime_terms(request, rules, step, rest),
         *outside_terms(request, rules, step),
     )
-    rank = _Rank(terms, plan_pool(pages_of(spec, request.kv_format, layout, stage.layers, rules), rules), 0)
+    rank = _Rank(terms, plan_pool(pages, rules, layout.dcp), 0)
     wanted = options.kv_cache_memory_bytes
     available = max(0, budget - rank.spent_bytes) if wanted is None else wanted
     return rank._replace(available_bytes=available)
+
+
+def stage_pages(request: Request, rules: Rules, stage: Stage, drafter: Drafter | None) -> tuple[Page, ...]:
+    """The pages of a stage's layers, and of the drafting model's beside them."""
+    kv, found = request.kv_format, request.options.speculation
+    proposed = found.tokens if found else 0
+    pages = pages_of(
+        request.spec,
+        kv,
+        request.layout,
+        stage.layers,
+        rules,
+        proposed=proposed,
+        prefix_caching=request.options.prefix_caching,
+    )
+    if drafter is None:
+        return pages
+    return (*pages, *draft_pages(drafter.request.spec, kv, drafter.request.layout, pages, rules))
 
 
 def _notes(request: Request, rest: Beyond, rank: _Rank) -> tuple[str, ...]:

@@ -41,8 +41,20 @@ class Page(NamedTuple):
     resizable: bool = True
 
 
-def pages_of(spec: ModelSpec, kv: KvFormat, layout: Layout, layers: range, rules: Rules) -> tuple[Page, ...]:
+def pages_of(
+    spec: ModelSpec,
+    kv: KvFormat,
+    layout: Layout,
+    layers: range,
+    rules: Rules,
+    *,
+    proposed: int = 0,
+    prefix_caching: bool | None = None,
+) -> tuple[Page, ...]:
     """The pages of the layers of one pipeline stage, before different sizes are unified.
+
+    A state is kept once more for every token that is `proposed` in a step, and its convolution sees them all;
+    `prefix_caching` keeps further copies, None as the version does by default.
 
     Raises:
         LayoutError: KV heads that do not divide over the tensor-parallel ranks.
@@ -51,7 +63,11 @@ def pages_of(spec: ModelSpec, kv: KvFormat, layout: Layout, layers: range, rules
     caches = [(cache if rules.latent_cache else _unpacked(cache, spec), count) for cache, count in found if count]
     block = rules.block_tokens(spec, kv)
     tokens = [_token_page(c, n, kv, layout, block) for c, n in caches if c.kind is not CacheKind.STATE]
-    states = [_state_page(c, n, spec, layout, rules) for c, n in caches if c.kind is CacheKind.STATE]
+    states = []
+    for cache, count in caches:
+        if cache.kind is CacheKind.STATE:
+            kept = rules.state_blocks(cache.mixer, prefix_caching=prefix_caching) + proposed
+            states.append(_state_page(cache, count, spec, layout, rules, proposed)._replace(state_blocks=kept))
     return _align_with_states(tokens, states, [c for c, _ in caches], rules) if states else tuple(tokens)
 
 
@@ -73,12 +89,23 @@ def _token_page(cache: Cache, count: int, kv: KvFormat, layout: Layout, block: i
     return Page(kind, count, block, round(per_token * entries), cache.window_tokens, resizable=not latent)
 
 
-def _state_page(cache: Cache, count: int, spec: ModelSpec, layout: Layout, rules: Rules) -> Page:
-    n_bytes = sum(_state_bytes(state, cache.mixer, spec, layout, rules) for state in cache.states)
-    return Page(CacheKind.STATE, count, 0, n_bytes, state_blocks=rules.state_blocks(cache.mixer))
+def draft_pages(
+    draft: ModelSpec, kv: KvFormat, layout: Layout, beside: tuple[Page, ...], rules: Rules
+) -> tuple[Page, ...]:
+    """The pages of a drafting model's layers, in blocks as long as those of the model it drafts for."""
+    block = next((p.block_tokens for p in beside if p.kind is not CacheKind.STATE), rules.block_tokens(draft, kv))
+    return tuple(
+        _token_page(c, len(c.layers), kv, layout, block) for c in draft.caches if c.kind is not CacheKind.STATE
+    )
 
 
-def _state_bytes(state: State, mixer: str, spec: ModelSpec, layout: Layout, rules: Rules) -> int:
+def _state_page(cache: Cache, count: int, spec: ModelSpec, layout: Layout, rules: Rules, proposed: int) -> Page:
+    seen = proposed if cache.mixer in rules.entry("speculative_convolutions")["mixers"] else 0
+    n_bytes = sum(_state_bytes(state, cache.mixer, spec, layout, rules, seen) for state in cache.states)
+    return Page(CacheKind.STATE, count, 0, n_bytes)
+
+
+def _state_bytes(state: State, mixer: str, spec: ModelSpec, layout: Layout, rules: Rules, seen: int) -> int:
     ways = 1 if state.split_dim is None else layout.tp
     if state.split_dim is not None and state.shape[state.split_dim] % ways:
         raise LayoutError(
@@ -86,8 +113,8 @@ def _state_bytes(state: State, mixer: str, spec: ModelSpec, layout: Layout, rule
         )
     elements = prod(state.shape)
     if state.name.startswith("conv"):
-        # A convolution of n inputs needs the last n - 1; the newest comes with the token.
-        elements = elements // state.shape[-1] * (state.shape[-1] - 1)
+        # A convolution of n inputs needs the last n - 1; the newest comes with the token, the proposed ones before it.
+        elements = elements // state.shape[-1] * (state.shape[-1] - 1 + seen)
     return elements // ways * DTYPE_BYTES[rules.state_dtype(spec, mixer, state)]
 
 

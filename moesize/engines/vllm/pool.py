@@ -22,10 +22,14 @@ class Group(NamedTuple):
 
 
 class PoolPlan(NamedTuple):
-    """The groups of one stage, and the bytes one block of the shared pool takes."""
+    """The groups of one stage, and the bytes one block of the shared pool takes.
+
+    With decode context parallelism every rank holds the tokens of `dcp` ranks' blocks in turn.
+    """
 
     groups: tuple[Group, ...]
     block_bytes: int
+    dcp: int = 1
 
     def blocks(self, available_bytes: int) -> int:
         """Blocks `available_bytes` holds."""
@@ -33,14 +37,14 @@ class PoolPlan(NamedTuple):
 
     def slots(self, blocks: int) -> int:
         """Tokens `blocks` blocks have room for when every group takes the same share of them."""
-        return blocks // len(self.groups) * min(group.page.block_tokens for group in self.groups)
+        return blocks // len(self.groups) * min(group.page.block_tokens for group in self.groups) * self.dcp
 
     def blocks_per_sequence(self, context_tokens: int, in_flight_tokens: int) -> int:
         """Blocks one sequence of `context_tokens` may come to hold, over all groups."""
-        return sum(_group_blocks(group.page, context_tokens, in_flight_tokens) for group in self.groups)
+        return sum(_group_blocks(group.page, context_tokens, in_flight_tokens, self.dcp) for group in self.groups)
 
 
-def _group_blocks(page: Page, context_tokens: int, in_flight_tokens: int) -> int:
+def _group_blocks(page: Page, context_tokens: int, in_flight_tokens: int, dcp: int) -> int:
     if page.kind is CacheKind.STATE:
         return page.state_blocks
     if page.kind is CacheKind.SLIDING:
@@ -48,13 +52,16 @@ def _group_blocks(page: Page, context_tokens: int, in_flight_tokens: int) -> int
         return ceil_div(reach, page.block_tokens) + 1
     if page.kind is CacheKind.CHUNKED:
         return ceil_div(min((page.window_tokens or 0) + in_flight_tokens, context_tokens), page.block_tokens)
-    return ceil_div(context_tokens, page.block_tokens)
+    return ceil_div(ceil_div(context_tokens, dcp), page.block_tokens)
 
 
-def plan_pool(pages: tuple[Page, ...], rules: Rules) -> PoolPlan | None:
-    """Groups of the pages of a stage; None when no layer of it keeps anything."""
-    if not pages:
-        return None
+def plan_pool(pages: tuple[Page, ...], rules: Rules, dcp: int = 1) -> PoolPlan | None:
+    """Groups of the pages of a stage, for `dcp` ranks that share a sequence; None when no layer keeps anything."""
+    plan = _plan(pages, rules) if pages else None
+    return plan._replace(dcp=dcp) if plan and dcp > 1 else plan
+
+
+def _plan(pages: tuple[Page, ...], rules: Rules) -> PoolPlan:
     if not rules.hybrid_groups:
         pages = tuple(p._replace(kind=CacheKind.FULL) if p.kind is not CacheKind.STATE else p for p in pages)
     if all(page.kind is CacheKind.FULL for page in pages) or len(_types(pages)) == 1:

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from moesize.engines.base import Request, Term
+from moesize.engines.base import EngineOptions, Request, Term
 from moesize.engines.vllm.activations import Step
 from moesize.engines.vllm.calibrated import Beyond, graphs
 from moesize.engines.vllm.constants import Rules
 from moesize.errors import InputError
+from moesize.hardware.gpu import GpuSpec
 from moesize.units import GIB, ceil_div, gib
+
+#: Major compute capability of B200 and its like.
+_DATA_CENTRE_BLACKWELL = 10
 
 
 def server_step(request: Request, rules: Rules) -> Step:
@@ -18,7 +22,7 @@ def server_step(request: Request, rules: Rules) -> Step:
         InputError: a given value below 1.
     """
     options, context = request.options, request.workload.context_tokens
-    for name in ("max_num_batched_tokens", "max_num_seqs"):
+    for name in ("max_num_batched_tokens", "max_num_seqs", "max_cudagraph_capture_size"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}; it must be at least 1")
@@ -66,15 +70,28 @@ def outside_terms(request: Request, rules: Rules, step: Step) -> list[Term]:
     return terms
 
 
-def captured_sizes(seqs: int, largest: int) -> int:
-    """How many batch sizes graphs are captured for: 1, 2, 4, multiples of 8 below 256 and of 16 from there."""
-    top = min(2 * seqs, largest)
+def captured_sizes(seqs: int, largest: int, proposed: int = 0) -> int:
+    """How many batch sizes graphs are captured for: 1, 2, 4, multiples of 8 below 256 and of 16 from there.
+
+    A sequence is one token of a batch, and one more for every token that is `proposed`.
+    """
+    top = min(2 * seqs * (1 + proposed), largest)
     return sum(1 for n in (1, 2, 4) if n <= top) + min(top, 255) // 8 + max(0, (top - 256) // 16 + 1)
+
+
+def capture_count(options: EngineOptions, gpu: GpuSpec, rules: Rules, seqs: int) -> int:
+    """How many batch sizes a server captures graphs for."""
+    entry, capability = rules.entry("capture"), gpu.compute_capability
+    blackwell = capability is not None and capability[0] == _DATA_CENTRE_BLACKWELL
+    largest = entry.get("largest_blackwell", entry["largest"]) if blackwell else entry["largest"]
+    if options.max_cudagraph_capture_size is not None:
+        largest = options.max_cudagraph_capture_size
+    return captured_sizes(seqs, largest, options.speculation.tokens if options.speculation else 0)
 
 
 def _graphs(request: Request, rules: Rules, step: Step, *, in_budget: bool) -> Term:
     capture = rules.entry("capture")
-    sizes = captured_sizes(step.seqs, capture["largest"])
+    sizes = capture_count(request.options, request.gpu, rules, step.seqs)
     stages = request.layout.pp
     layers = ceil_div(request.spec.num_layers, stages) * (stages if capture["per_stage"] else 1)
     figure, entry = graphs(request.gpu, request.spec, layers, sizes)
