@@ -9,18 +9,31 @@ if TYPE_CHECKING:
     from moesize.hardware.gpu import load_gpu
     from moesize.model.loader import load_model
     from moesize.report_model import CheckReport
+    from moesize.smallest import SmallestGpus, smallest_gpus
 
 __version__ = "0.1.0"
 
-__all__ = ["CheckReport", "EngineOptions", "MoesizeError", "__version__", "check", "load_gpu", "load_model"]
+__all__ = [
+    "CheckReport",
+    "EngineOptions",
+    "MoesizeError",
+    "SmallestGpus",
+    "__version__",
+    "check",
+    "load_gpu",
+    "load_model",
+    "smallest_gpus",
+]
 
 _HOMES = {
     "CheckReport": "moesize.report_model",
     "EngineOptions": "moesize.engines.base",
     "MoesizeError": "moesize.errors",
+    "SmallestGpus": "moesize.smallest",
     "check": "moesize.api",
     "load_gpu": "moesize.hardware.gpu",
     "load_model": "moesize.model.loader",
+    "smallest_gpus": "moesize.smallest",
 }
 
 

@@ -11,6 +11,7 @@ from moesize.hardware.rental import cheapest_rental
 from moesize.layouts import MAX_GPUS, one_node_gpus, smallest_fit
 from moesize.memory.layout import Layout
 from moesize.model.spec import ModelSpec
+from moesize.progress import Progress, steps
 from moesize.quant.names import resolve_quant
 from moesize.question import Evaluation, Question, evaluate
 from moesize.results import Verdict
@@ -35,6 +36,7 @@ class Row:
     pp: int
     verdict: Verdict
     reason: str
+    memory_bytes: int
     budget_bytes: int
     weights_bytes: int
     kv_cache_bytes: int
@@ -77,6 +79,7 @@ def compare(
     prices: Mapping[str, float] | None = None,
     sort: str = "price",
     options: EngineOptions | None = None,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Every combination on the fewest GPUs it fits on; those that fit nowhere come last.
 
@@ -93,13 +96,14 @@ def compare(
         prices: USD per hour by instance, in place of the list prices.
         sort: What is best: price, gpus, headroom, speed, context or token-price.
         options: Settings of the engine.
+        progress: Told how many combinations are done, of how many, and which is at hand.
 
     Raises:
         InputError: nothing to compare.
         MoesizeError: a question about no combination in particular is wrong.
     """
     skipped: list[str] = []
-    rows: list[Row] = []
+    questions: list[Question] = []
     for spec in specs:
         for quant in quants:
             try:
@@ -117,26 +121,32 @@ def compare(
             except MoesizeError as error:  # a quantisation this model cannot have leaves the others to compare
                 skipped.append(f"{spec.name} as {quant or 'stored'}: {error}")
                 continue
-            rows += [_row(replace(first, gpu=gpu), max_gpus, prices) for gpu in gpus]
+            questions += [replace(first, gpu=gpu) for gpu in gpus]
     if sort not in _ORDERS:
         raise UnknownNameError("sort order", sort, _ORDERS, f"known are {', '.join(_ORDERS)}")
-    if not rows:
+    if not questions:
         raise InputError("nothing is left to compare: " + "; ".join(skipped))
+    rows = [_row(question, max_gpus, prices) for question in steps(questions, progress, _name)]
     return Comparison(SCHEMA, context, concurrency, sort, sorted(rows, key=_ORDERS[sort]), skipped)
+
+
+def _name(question: Question) -> str:
+    return f"{question.spec.name} on {question.gpu.name}"
 
 
 def _row(question: Question, max_gpus: int, prices: Mapping[str, float] | None) -> Row:
     found = smallest_fit(question, max_gpus=max_gpus)
     if found is None:
-        return _row_of(question, _alone(question), prices, reason=f"does not fit on {max_gpus} GPUs")
-    return _row_of(*found, prices)
+        return row_of(question, _alone(question), prices, reason=f"does not fit on {max_gpus} GPUs")
+    return row_of(*found, prices)
 
 
 def _alone(question: Question) -> Evaluation:
     return evaluate(replace(question, layout=Layout()))
 
 
-def _row_of(question: Question, evaluation: Evaluation, prices: Mapping[str, float] | None, *, reason: str = "") -> Row:
+def row_of(question: Question, evaluation: Evaluation, prices: Mapping[str, float] | None, *, reason: str = "") -> Row:
+    """One line of the table: an evaluated question with its price and its speed bounds where it fits."""
     sums, plan, layout = evaluation.totals, evaluation.plan, question.layout
     fits = evaluation.judgement.verdict != "oom"
     speed = speed_of(question) if fits else None
@@ -153,6 +163,7 @@ def _row_of(question: Question, evaluation: Evaluation, prices: Mapping[str, flo
         pp=layout.pp,
         verdict=evaluation.judgement.verdict,
         reason=reason or "; ".join(evaluation.judgement.reasons),
+        memory_bytes=question.gpu.memory_bytes,
         budget_bytes=plan.budget_bytes,
         weights_bytes=sums.weights,
         kv_cache_bytes=sums.kv_cache,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from moesize.compute.roofline import Binds
 from moesize.engines.base import EngineOptions, Workload
@@ -12,7 +12,8 @@ from moesize.hardware.rental import Rental, cheapest_rental
 from moesize.launch_lines import launch_lines
 from moesize.layouts import MAX_GPUS, hopeless, layouts, one_node_gpus
 from moesize.model.spec import ModelSpec
-from moesize.question import Evaluation, Question, evaluate
+from moesize.progress import Progress, steps
+from moesize.question import Evaluation, Question, choose_context, evaluate
 from moesize.sizing import ask
 from moesize.speed import Speed, speed_of
 from moesize.units import ceil_div
@@ -66,6 +67,7 @@ class Plan:
     schema: str
     model: str
     context: int
+    context_source: Literal["given", "default"]
     concurrency: int
     engine: str
     choices: list[Choice]
@@ -100,7 +102,7 @@ def plan(
     spec: ModelSpec,
     gpus: Sequence[GpuSpec],
     *,
-    context: int,
+    context: int | None,
     concurrency: int,
     quants: Sequence[str | None] = (None,),
     kv_dtype: str = "auto",
@@ -109,8 +111,9 @@ def plan(
     limits: Limits | None = None,
     prices: Mapping[str, float] | None = None,
     options: EngineOptions | None = None,
+    progress: Progress | None = None,
 ) -> Plan:
-    """Layouts of `spec` that hold `concurrency` sequences of `context` tokens.
+    """Layouts of `spec` that hold `concurrency` sequences of `context` tokens; None takes min(8192, the model's own).
 
     Data-parallel replicas share the sequences; speed limits are per sequence. Every choice is one that `check` calls
     `fits`, and on the same cards in the same quantisation one step fewer does not.
@@ -125,6 +128,7 @@ def plan(
     _check_limits(limits)
     found: list[_Candidate] = []
     misses: list[tuple[float, NearMiss]] = []
+    questions: list[Question] = []
     for quant in quants:
         first = ask(
             spec,
@@ -137,14 +141,17 @@ def plan(
             engine_version=engine_version,
             options=options,
         )
-        for gpu in gpus:
-            _search(replace(first, gpu=gpu), concurrency, limits, prices, found, misses)
+        questions += [replace(first, gpu=gpu) for gpu in gpus]
+    for question in steps(questions, progress, lambda q: f"{q.scheme.name} on {q.gpu.name}"):
+        _search(question, concurrency, limits, prices, found, misses)
     if not found:
         raise InputError(_nothing(spec, misses))
     front = [c for c in found if not any(_dominates(other, c) for other in found)]
     front.sort(key=lambda c: (c.merits, c.question.gpu.name, c.question.scheme.name))
     shown = [miss for _, miss in sorted(misses, key=lambda m: m[0])[:_NEAR_MISSES]]
-    return Plan(SCHEMA, spec.name, context, concurrency, engine, [_choice(c) for c in front], len(found), shown)
+    tokens, source = choose_context(spec, context)
+    choices = [_choice(c) for c in front]
+    return Plan(SCHEMA, spec.name, tokens, source, concurrency, engine, choices, len(found), shown)
 
 
 def _check_limits(limits: Limits) -> None:

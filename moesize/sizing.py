@@ -107,13 +107,13 @@ def size(
         dp=dp,
         ep=ep,
         dcp=dcp,
-        options=replace(
-            _speculating(options or EngineOptions(), spec, speculative, engine, offline=offline),
+        options=engine_options(
+            speculating(options, spec, speculative, engine, offline=offline),
             gpu_memory_utilization=gpu_memory_utilization,
             max_num_batched_tokens=max_num_batched_tokens,
             max_num_seqs=max_num_seqs,
             enforce_eager=enforce_eager,
-            cpu_offload_bytes=_offload_bytes(cpu_offload_gib),
+            cpu_offload_gib=cpu_offload_gib,
         ),
     )
     if calibration is not None:
@@ -121,6 +121,32 @@ def size(
 
         question = replace(question, calibration=read_calibration(Path(calibration)))
     return answer(question)
+
+
+def engine_options(
+    options: EngineOptions | None,
+    *,
+    gpu_memory_utilization: float | None,
+    max_num_batched_tokens: int | None,
+    max_num_seqs: int | None,
+    enforce_eager: bool,
+    cpu_offload_gib: float,
+) -> EngineOptions:
+    """The settings every engine has over those only some have.
+
+    Raises:
+        InputError: an amount of host memory that cannot be.
+    """
+    if not isfinite(cpu_offload_gib) or cpu_offload_gib < 0:
+        raise InputError(f"--cpu-offload is {cpu_offload_gib}; it is an amount of GiB, not negative")
+    return replace(
+        options or EngineOptions(),
+        gpu_memory_utilization=gpu_memory_utilization,
+        max_num_batched_tokens=max_num_batched_tokens,
+        max_num_seqs=max_num_seqs,
+        enforce_eager=enforce_eager,
+        cpu_offload_bytes=round(cpu_offload_gib * GIB),
+    )
 
 
 def ask(
@@ -244,19 +270,26 @@ def _advice(question: Question, evaluation: Evaluation) -> list[out.Suggestion]:
     return suggestions_for(question, evaluation)
 
 
-def _speculating(
-    options: EngineOptions,
+def speculating(
+    options: EngineOptions | None,
     spec: ModelSpec,
     speculative: str | Mapping[str, Any] | None,
     engine: str,
     *,
     offline: bool,
-) -> EngineOptions:
+) -> EngineOptions | None:
+    """The settings with the speculation asked for, its drafting model loaded.
+
+    Raises:
+        MoesizeError: no such method or model.
+    """
     if not speculative:
         return options
     from moesize.speculation import speculation_for  # noqa: PLC0415  few servers speculate
 
-    return replace(options, speculation=speculation_for(spec, speculative, engine=engine, offline=offline))
+    return replace(
+        options or EngineOptions(), speculation=speculation_for(spec, speculative, engine=engine, offline=offline)
+    )
 
 
 def _hardware(gpu: str | int) -> tuple[GpuSpec, int | None]:
@@ -265,12 +298,6 @@ def _hardware(gpu: str | int) -> tuple[GpuSpec, int | None]:
     from moesize.hardware.instances import resolve_hardware  # noqa: PLC0415  a plain GPU needs no instance lists
 
     return resolve_hardware(gpu)
-
-
-def _offload_bytes(gib: float) -> int:
-    if not isfinite(gib) or gib < 0:
-        raise InputError(f"--cpu-offload is {gib}; it is an amount of GiB, not negative")
-    return round(gib * GIB)
 
 
 def _model(spec: ModelSpec) -> out.Model:

@@ -14,6 +14,7 @@ from moesize.hardware.gpu import GpuSpec
 from moesize.layouts import MAX_GPUS
 from moesize.memory.layout import Layout
 from moesize.model.spec import ModelSpec
+from moesize.progress import Progress, steps
 from moesize.question import Question, choose_layout, evaluate
 from moesize.results import CheckResult, Verdict
 from moesize.sizing import answer, ask
@@ -74,6 +75,7 @@ def survey(
     sort: str = "price",
     options: EngineOptions | None = None,
     most_cases: int = DEFAULT_CASES,
+    progress: Progress | None = None,
 ) -> Survey:
     """Compare every combination and look closely at the best.
 
@@ -92,6 +94,7 @@ def survey(
         sort: What is best, as in `compare`.
         options: Settings of the engine.
         most_cases: How many combinations to look at closely.
+        progress: Told of every combination, then of every close look.
 
     Raises:
         InputError: two different models of one name, or nothing to look at.
@@ -113,6 +116,7 @@ def survey(
         prices=prices,
         sort=sort,
         options=options,
+        progress=progress,
     )
     asked: dict[tuple[str, str], Question] = {}
     for spec in specs:
@@ -134,7 +138,7 @@ def survey(
             asked[spec.name, question.scheme.name] = question
     comparison.rows = list({(row.model, row.quant, row.gpu): row for row in comparison.rows}.values())
     cards = {gpu.name: gpu for gpu in gpus}
-    cases, skipped = _cases(comparison.rows, asked, cards, wish or LayoutWish(), most_cases)
+    cases, skipped = _cases(comparison.rows, asked, cards, wish or LayoutWish(), most_cases, progress)
     if not cases:
         raise InputError("nothing is left to report: " + "; ".join(skipped))
     return Survey(
@@ -162,6 +166,7 @@ def _cases(
     cards: Mapping[str, GpuSpec],
     wish: LayoutWish,
     most: int,
+    progress: Progress | None,
 ) -> tuple[tuple[Case, ...], list[str]]:
     """The best `most` combinations that can be laid out as wished, model by model, and why others cannot."""
     found: list[tuple[Verdict, Question]] = []
@@ -178,7 +183,11 @@ def _cases(
     found.sort(key=lambda one: _BEST_FIRST.index(one[0]))
     models = list(dict.fromkeys(name for name, _ in asked))
     best = sorted(_in_turn([question for _, question in found])[:most], key=lambda q: models.index(q.spec.name))
-    return tuple(Case(answer(q), curves(q), q.gpu) for q in best), list(skipped)
+    return tuple(Case(answer(q), curves(q), q.gpu) for q in steps(best, progress, _name)), list(skipped)
+
+
+def _name(question: Question) -> str:
+    return f"curves of {question.spec.name} on {question.gpu.name}"
 
 
 def _in_turn(questions: Sequence[Question]) -> list[Question]:

@@ -1,10 +1,10 @@
 """Lists on the command line: comma-separated names, `all`, and one of a few words."""
 
-from moesize.errors import InputError
-from moesize.hardware.gpu import GpuSpec, list_gpus, load_gpu
-
-#: Vendors whose cards serving engines run on by the rules moesize knows; others are sized when they are named.
-_SERVED_VENDORS = ("nvidia", "amd")
+from moesize.cli.progress import Bar
+from moesize.errors import InputError, printable
+from moesize.hardware.gpu import GpuSpec, load_gpu, served_gpus
+from moesize.model.loader import load_model
+from moesize.model.spec import ModelSpec
 
 
 def names(text: str) -> list[str]:
@@ -27,5 +27,15 @@ def gpu_list(text: str) -> list[GpuSpec]:
     """
     wanted = names(text)
     if wanted == ["all"]:
-        return [gpu for gpu in map(load_gpu, list_gpus()) if gpu.vendor in _SERVED_VENDORS and gpu.category != "edge"]
+        return served_gpus()
     return [load_gpu(name) for name in wanted]
+
+
+def loaded(model: str, *, offline: bool, family: str | None = None) -> ModelSpec:
+    """The model of a reference, with a bar while a Hub is asked.
+
+    Raises:
+        MoesizeError: what `load_model` says of it.
+    """
+    with Bar(f"reading {printable(model)}"):
+        return load_model(model, offline=offline, family=family)

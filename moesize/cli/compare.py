@@ -7,13 +7,13 @@ import typer
 
 from moesize.cli import options as opt
 from moesize.cli import output
-from moesize.cli.choices import gpu_list, names
+from moesize.cli.choices import gpu_list, loaded, names
+from moesize.cli.progress import Bar
 from moesize.compare import compare as run_compare
 from moesize.compare import quants_for
 from moesize.engines.base import EngineOptions
 from moesize.hardware.instances import read_prices
 from moesize.layouts import MAX_GPUS
-from moesize.model.loader import load_model
 from moesize.report import compare as report
 
 WIDE_COLUMNS = 110
@@ -46,25 +46,30 @@ def compare(
     limit: Annotated[int | None, typer.Option("--limit", help="Show only the best rows.")] = None,
     prices: opt.Prices = None,
     offline: opt.Offline = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
     fmt: AsTable = CompareFormat.TEXT,
     output_path: opt.Output = None,
 ) -> int:
     """Models × GPUs × quantisations, each on the fewest GPUs it fits on, best first."""
-    specs = [load_model(model, offline=offline) for model in models]
-    comparison = run_compare(
-        specs,
-        gpu_list(gpu),
-        quants_for(specs, names(quant)),
-        context=context,
-        concurrency=concurrency,
-        kv_dtype=kv_dtype,
-        engine=engine,
-        engine_version=engine_version,
-        max_gpus=max_gpus,
-        prices=read_prices(prices) if prices else None,
-        sort=sort,
-        options=EngineOptions(gpu_memory_utilization=gpu_memory_utilization),
-    )
+    detail = output.detail(quiet=quiet, verbose=verbose)
+    specs = [loaded(model, offline=offline) for model in models]
+    with Bar("comparing", quiet=quiet) as progress:
+        comparison = run_compare(
+            specs,
+            gpu_list(gpu),
+            quants_for(specs, names(quant)),
+            context=context,
+            concurrency=concurrency,
+            kv_dtype=kv_dtype,
+            engine=engine,
+            engine_version=engine_version,
+            max_gpus=max_gpus,
+            prices=read_prices(prices) if prices else None,
+            sort=sort,
+            options=EngineOptions(gpu_memory_utilization=gpu_memory_utilization),
+            progress=progress,
+        )
     if limit is not None:
         del comparison.rows[max(0, limit) :]
     writers = {
@@ -75,5 +80,6 @@ def compare(
     if fmt in writers:
         output.write(writers[fmt](comparison), output_path)
     else:
-        output.show(report.render(comparison, wide=output.console().width >= WIDE_COLUMNS), output_path)
+        wide = output.console().width >= WIDE_COLUMNS
+        output.show(report.render(comparison, wide=wide, detail=detail), output_path)
     return 0 if any(row.verdict == "fits" for row in comparison.rows) else 1

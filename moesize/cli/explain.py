@@ -2,8 +2,8 @@
 
 from moesize.cli import options as opt
 from moesize.cli import output
+from moesize.cli.choices import loaded
 from moesize.explain import explain as run_explain
-from moesize.model.loader import load_model
 from moesize.report import explain as report
 
 
@@ -11,13 +11,10 @@ def explain(
     model: opt.Model,
     family: opt.Family = None,
     offline: opt.Offline = False,
-    fmt: opt.TextOrJson = opt.TextJson.TEXT,
+    fmt: opt.OutputFormat = opt.Format.TEXT,
     output_path: opt.Output = None,
 ) -> int:
     """Where the parameters are, total and active, what is cached, and the experts a batch touches."""
-    explanation = run_explain(load_model(model, offline=offline, family=family))
-    if fmt is opt.TextJson.JSON:
-        output.write(report.to_json(explanation), output_path)
-    else:
-        output.show(report.render(explanation), output_path)
+    explanation = run_explain(loaded(model, offline=offline, family=family))
+    output.answer(fmt, output_path, text=lambda: report.render(explanation), json=lambda: report.to_json(explanation))
     return 0

@@ -1,12 +1,15 @@
 """`moesize gate`: do the deployments in these files fit the GPUs they ask for?"""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from moesize.cli import options as opt
 from moesize.cli import output
+from moesize.cli.progress import Bar
 from moesize.errors import InputError
 from moesize.gate.results import GateResult
 
@@ -18,8 +21,21 @@ PolicyFile = Annotated[
     Path | None,
     typer.Option("--policy", help="Policy file; default: moesize.toml, or [tool.moesize] in pyproject.toml."),
 ]
+
+
+class GateFormat(StrEnum):
+    """How the result is written; the names are those of `moesize.report.gate`."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    GITHUB = "github"
+    SARIF = "sarif"
+    JUNIT = "junit"
+
+
 FormatName = Annotated[
-    str, typer.Option("--format", "-f", help="text, json, github, sarif, junit or markdown, to the terminal.")
+    GateFormat, typer.Option("--format", "-f", help="text, json, markdown, github, sarif or junit, to the terminal.")
 ]
 Outputs = Annotated[
     list[str] | None,
@@ -44,7 +60,7 @@ Explain = Annotated[str | None, typer.Option("--explain", help="Show the page of
 def gate(
     paths: Paths = None,
     policy: PolicyFile = None,
-    fmt: FormatName = "text",
+    fmt: FormatName = GateFormat.TEXT,
     outputs: Outputs = None,
     fail_on: FailOn = None,
     gpu: DefaultGpu = None,
@@ -55,6 +71,8 @@ def gate(
     include_disabled: IncludeDisabled = False,
     online: Online = False,
     explain: Explain = None,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
 ) -> int:
     """Do the deployments in these files fit? Exit status: 0 yes, 1 findings that fail the build, 2 no answer."""
     if explain:
@@ -67,7 +85,8 @@ def gate(
     from moesize.gate.policy import find_policy, load_policy, with_gpu  # noqa: PLC0415
     from moesize.gate.run import Run, with_baseline  # noqa: PLC0415
 
-    targets = _targets(fmt, outputs or [])
+    detail = output.detail(quiet=quiet, verbose=verbose)
+    targets = _targets(fmt.value, outputs or [])
     root = Path.cwd()
     rules = load_policy(policy or find_policy(root))
     if gpu:
@@ -78,7 +97,8 @@ def gate(
         rules = replace(rules, fail_on=parse_fail_on(fail_on))
     run = Run(root=root, policy=rules, online=online, allow_empty=allow_empty, include_disabled=include_disabled)
     run = with_baseline(run, baseline)
-    result = run.gate(paths)
+    with Bar("reading", quiet=quiet) as progress:
+        result = run.gate(paths, progress)
     if diff is not None:
         result = compared(run, result, paths, diff)
     if write_baseline is not None:
@@ -86,7 +106,12 @@ def gate(
     for name, path in targets:
         from moesize.report.gate import renderer  # noqa: PLC0415
 
-        output.write(renderer(name)(result), path)
+        if name == "text":
+            from moesize.report.gate.text import render  # noqa: PLC0415
+
+            output.write(render(result, detail), path)
+        else:
+            output.write(renderer(name)(result), path)
     return result.exit_status
 
 

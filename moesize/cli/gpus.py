@@ -15,48 +15,44 @@ app = typer.Typer(help="The accelerators known by name.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_all(fmt: opt.TextOrJson = opt.TextJson.TEXT) -> int:
+def list_all(fmt: opt.OutputFormat = opt.Format.TEXT, output_path: opt.Output = None) -> int:
     """All accelerators, with the memory a process can use."""
-    return _show([load_gpu(gpu_id) for gpu_id in list_gpus()], fmt)
+    return _show([load_gpu(gpu_id) for gpu_id in list_gpus()], fmt, output_path)
 
 
 @app.command("search")
 def search(
     words: Annotated[list[str], typer.Argument(help="Words of an id or name.", show_default=False)],
-    fmt: opt.TextOrJson = opt.TextJson.TEXT,
+    fmt: opt.OutputFormat = opt.Format.TEXT,
+    output_path: opt.Output = None,
 ) -> int:
     """Accelerators with all these words in their id or name."""
     wanted = [word.lower() for word in words]
     found = [gpu for gpu in map(load_gpu, list_gpus()) if all(w in f"{gpu.id} {gpu.name}".lower() for w in wanted)]
     if not found:
         raise InputError(f"no GPU has {' '.join(words)!r} in its name; `moesize gpus list` shows all")
-    return _show(found, fmt)
+    return _show(found, fmt, output_path)
 
 
 @app.command("show")
 def show(
     gpu: Annotated[str, typer.Argument(help="A GPU by any of its names.", show_default=False)],
-    fmt: opt.TextOrJson = opt.TextJson.TEXT,
+    fmt: opt.OutputFormat = opt.Format.TEXT,
+    output_path: opt.Output = None,
 ) -> int:
     """One accelerator: memory as the driver reports it, bandwidth, peak rates, sources."""
     spec = load_gpu(gpu)
-    if fmt is opt.TextJson.JSON:
-        output.write(_json([spec])[0], None)
-    else:
-        output.show(report.one(spec), None)
+    output.answer(fmt, output_path, text=lambda: report.one(spec), json=lambda: _json(_plain(spec)))
     return 0
 
 
-def _show(gpus: list[GpuSpec], fmt: opt.TextJson) -> int:
-    if fmt is opt.TextJson.JSON:
-        output.write("[" + ",".join(_json(gpus)) + "]\n", None)
-    else:
-        output.show(report.many(gpus), None)
+def _show(gpus: list[GpuSpec], fmt: opt.Format, path: opt.Output) -> int:
+    output.answer(fmt, path, text=lambda: report.many(gpus), json=lambda: _json([_plain(gpu) for gpu in gpus]))
     return 0
 
 
-def _json(gpus: list[GpuSpec]) -> list[str]:
-    return [json.dumps(_plain(gpu), indent=2, ensure_ascii=False) for gpu in gpus]
+def _json(document: object) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _plain(gpu: GpuSpec) -> dict[str, object]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from moesize.cli.progress import Bar
 from moesize.errors import InputError
 from moesize.gate.locked import LOCK_FOLDER, lock_models
 from moesize.gate.lookup import HUB_ID
@@ -27,7 +28,8 @@ def lock(
             names[first] = None
     if not names:
         raise InputError(f"none of {read.files_read} files names a model of the Hub")
-    done = lock_models(sorted(names), folder)
+    with Bar(f"asking the Hub for {len(names)} models"):
+        done = lock_models(sorted(names), folder)
     for one in done:
         sys.stdout.write(f"{one.model}: {one.path or one.why}\n")
     return 2 if any(one.failed for one in done) else 0

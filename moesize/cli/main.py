@@ -98,12 +98,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _usage_error(error: Exception) -> int:
-    """Show the parser's own message for a wrong option; anything else is a defect and keeps its traceback."""
-    show = getattr(error, "show", None)
-    if show is None:
+    """Say what the parser says of a wrong option in one sentence; anything else is a defect and keeps its traceback."""
+    say = getattr(error, "format_message", None)
+    if say is None:
         raise error
-    show()
-    return int(getattr(error, "exit_code", EXIT_NO_ANSWER))
+    text = " ".join(say().split())
+    if text and "Usage:" not in text:  # a group without a command has shown its help
+        path = getattr(getattr(error, "ctx", None), "command_path", "moesize")
+        command = " ".join(["moesize", *(word for word in path.split()[1:] if word in COMMANDS)])
+        sys.stderr.write(
+            f"moesize: {text[:1].lower()}{text[1:].removesuffix('.')}; `{command} -h` shows what there is\n"
+        )
+    return EXIT_NO_ANSWER
 
 
 def _silence_stdout() -> None:

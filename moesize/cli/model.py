@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from moesize.cli import output
+from moesize.cli.progress import Bar
 from moesize.data import data_dir
+from moesize.errors import printable
 
 app = typer.Typer(help="Add a model to the catalogue.", no_args_is_help=True)
 
@@ -25,6 +27,7 @@ def add(
     """Write a spec file with the architecture keys of a model on the Hub, its revision and where it came from."""
     from moesize.model.adding import add_model  # noqa: PLC0415  the network's modules are heavy
 
-    path = add_model(reference, folder or data_dir("model_specs"), family=family)
+    with Bar(f"reading {printable(reference)}"):
+        path = add_model(reference, folder or data_dir("model_specs"), family=family)
     output.write(f"wrote {path}\n", None)
     return 0

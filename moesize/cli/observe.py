@@ -27,7 +27,7 @@ def observe(
     source: Annotated[str, typer.Option("--source", help="URL of the log, for --as-row.")] = _NO_SOURCE,
     save: Annotated[Path | None, typer.Option("--save", help="Write a file for `check --calibration`.")] = None,
     offline: opt.Offline = False,
-    fmt: opt.TextOrJson = opt.TextJson.TEXT,
+    fmt: opt.OutputFormat = opt.Format.TEXT,
     output_path: opt.Output = None,
 ) -> int:
     """Read model, layout and memory off a log, and show prediction beside measurement."""
@@ -45,10 +45,7 @@ def observe(
     from moesize.report import observe as report  # noqa: PLC0415  drawn last, and not for a row
 
     result = compare(seen, asked)
-    if fmt is opt.TextJson.JSON:
-        output.write(report.to_json(result), output_path)
-    else:
-        output.show(report.render(result), output_path)
+    output.answer(fmt, output_path, text=lambda: report.render(result), json=lambda: report.to_json(result))
     return 0
 
 

@@ -9,13 +9,6 @@ import typer
 from moesize.cli import completion
 
 
-class TextJson(StrEnum):
-    """How a list is written."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 class TowerMode(StrEnum):
     """How vision and audio towers are spread over tensor-parallel ranks."""
 
@@ -24,7 +17,7 @@ class TowerMode(StrEnum):
 
 
 class Format(StrEnum):
-    """How a report is written."""
+    """How an answer is written; `compare` and `gate` know more."""
 
     TEXT = "text"
     JSON = "json"
@@ -144,4 +137,5 @@ Family = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Count `tight` as not fitting.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write there instead of to the terminal.")]
 OutputFormat = Annotated[Format, typer.Option("--format", "-f", help="text, json or markdown.")]
-TextOrJson = Annotated[TextJson, typer.Option("--format", "-f", help="text or json.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Text only: the verdict, the table or the findings; no bar.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Text only: also what every number rests on.")]

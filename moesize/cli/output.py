@@ -2,14 +2,40 @@
 
 import os
 import sys
+from collections.abc import Callable
+from enum import StrEnum
 from io import StringIO
 from pathlib import Path
 
 from rich.console import Console, RenderableType
 
 from moesize.errors import InputError
+from moesize.report.detail import Detail
 
 PIPE_WIDTH = 100
+
+
+def detail(*, quiet: bool, verbose: bool) -> Detail:
+    """What `--quiet` and `--verbose` ask for.
+
+    Raises:
+        InputError: both at once.
+    """
+    if quiet and verbose:
+        raise InputError("--quiet and --verbose contradict each other; leave one out")
+    return Detail.VERDICT if quiet else Detail.ALL if verbose else Detail.USUAL
+
+
+def answer(fmt: StrEnum, path: Path | None, *, text: Callable[[], RenderableType], json: Callable[[], str]) -> None:
+    """Write an answer in the format asked for; Markdown is made of what text shows."""
+    if fmt == "json":
+        write(json(), path)
+    elif fmt == "markdown":
+        from moesize.report.markdown import document  # noqa: PLC0415  one format is loaded, the one asked for
+
+        write(document(text()), path)
+    else:
+        show(text(), path)
 
 
 def console() -> Console:

@@ -6,15 +6,14 @@ import typer
 
 from moesize.cli import options as opt
 from moesize.cli import output
-from moesize.cli.choices import gpu_list, names
+from moesize.cli.choices import gpu_list, loaded, names
+from moesize.cli.progress import Bar
 from moesize.compare import quants_for
 from moesize.engines.base import EngineOptions
 from moesize.hardware.instances import read_prices
 from moesize.layouts import MAX_GPUS
-from moesize.model.loader import load_model
 from moesize.plan import Limits
 from moesize.plan import plan as run_plan
-from moesize.question import choose_context
 from moesize.report import plan as report
 
 
@@ -35,26 +34,28 @@ def plan(
     gpu_memory_utilization: opt.Utilization = None,
     prices: opt.Prices = None,
     offline: opt.Offline = False,
-    fmt: opt.TextOrJson = opt.TextJson.TEXT,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+    fmt: opt.OutputFormat = opt.Format.TEXT,
     output_path: opt.Output = None,
 ) -> int:
     """Layouts that hold the workload: the Pareto front of price, GPUs and speed, with the commands that start them."""
-    spec = load_model(model, offline=offline)
-    result = run_plan(
-        spec,
-        gpu_list(gpu),
-        context=choose_context(spec, context)[0],
-        concurrency=concurrency,
-        quants=quants_for([spec], names(quant)),
-        kv_dtype=kv_dtype,
-        engine=engine,
-        engine_version=engine_version,
-        limits=Limits(max_price, min_speed, max_gpus),
-        prices=read_prices(prices) if prices else None,
-        options=EngineOptions(gpu_memory_utilization=gpu_memory_utilization),
-    )
-    if fmt is opt.TextJson.JSON:
-        output.write(report.to_json(result), output_path)
-    else:
-        output.show(report.render(result), output_path)
+    detail = output.detail(quiet=quiet, verbose=verbose)
+    spec = loaded(model, offline=offline)
+    with Bar("laying out", quiet=quiet) as progress:
+        result = run_plan(
+            spec,
+            gpu_list(gpu),
+            context=context,
+            concurrency=concurrency,
+            quants=quants_for([spec], names(quant)),
+            kv_dtype=kv_dtype,
+            engine=engine,
+            engine_version=engine_version,
+            limits=Limits(max_price, min_speed, max_gpus),
+            prices=read_prices(prices) if prices else None,
+            options=EngineOptions(gpu_memory_utilization=gpu_memory_utilization),
+            progress=progress,
+        )
+    output.answer(fmt, output_path, text=lambda: report.render(result, detail), json=lambda: report.to_json(result))
     return 0

@@ -1,6 +1,5 @@
 """`moesize probe`: measures real allocation and holds the prediction against it."""
 
-import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -10,15 +9,16 @@ import typer
 
 from moesize.cli import options as opt
 from moesize.cli import output
+from moesize.cli.progress import Bar
 from moesize.engines.base import EngineOptions
 from moesize.errors import InputError
 from moesize.model.loader import load_model
 from moesize.probe.card_file import card_yaml
 from moesize.probe.host import host_facts
 from moesize.probe.open import open_device, visible_devices
-from moesize.probe.plan import Plan, blank_result, known_card, make_plan
+from moesize.probe.plan import blank_result, known_card, make_plan
 from moesize.probe.results import ProbeResult
-from moesize.probe.run import Progress, refuse_if_busy, run
+from moesize.probe.run import refuse_if_busy, run
 from moesize.probe.save import calibration_text, refuse_without_constants
 from moesize.units import GIB
 
@@ -58,7 +58,7 @@ def probe(
     gpu_info: Annotated[bool, typer.Option("--gpu-info", help="Facts of every device as gpu_specs YAML.")] = False,
     save: Annotated[Path | None, typer.Option("--save", help="Write a file for `check --calibration`.")] = None,
     offline: opt.Offline = False,
-    fmt: opt.TextOrJson = opt.TextJson.TEXT,
+    fmt: opt.OutputFormat = opt.Format.TEXT,
     output_path: opt.Output = None,
 ) -> int:
     """Allocate what a rank would hold, run a forward pass, and show prediction beside measurement.
@@ -99,7 +99,7 @@ def probe(
             refuse_without_constants(opened.facts)
         if not force:
             refuse_if_busy(opened)
-        with _Bar(plan) as progress:
+        with Bar(plan.spec.name) as progress:
             result = run(plan, opened, reserve_bytes=round(reserve * GIB), progress=progress)
     _show(result, fmt, output_path)
     if save is not None and opened is not None:
@@ -113,31 +113,7 @@ def _status(result: ProbeResult) -> int:
     return 0 if result.outcome == "planned" or result.comparison.measured == "fits" else 1
 
 
-def _show(result: ProbeResult, fmt: opt.TextJson, path: Path | None) -> None:
+def _show(result: ProbeResult, fmt: opt.Format, path: Path | None) -> None:
     from moesize.report import probe as report  # noqa: PLC0415  drawn after the measurement, beside nothing else
 
-    if fmt is opt.TextJson.JSON:
-        output.write(report.to_json(result), path)
-    else:
-        output.show(report.render(result), path)
-
-
-class _Bar:
-    """A bar on standard error while memory is allocated; nothing when that is no terminal."""
-
-    def __init__(self, plan: Plan) -> None:
-        from rich.console import Console  # noqa: PLC0415
-        from rich.progress import Progress as RichProgress  # noqa: PLC0415
-
-        self._bar = RichProgress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-        self._task = self._bar.add_task(plan.spec.name, total=None)
-
-    def __enter__(self) -> Progress:
-        self._bar.start()
-        return self._update
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def _update(self, done: int, total: int, what: str) -> None:
-        self._bar.update(self._task, completed=done, total=total, description=what)
+    output.answer(fmt, path, text=lambda: report.render(result), json=lambda: report.to_json(result))

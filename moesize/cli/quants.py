@@ -2,20 +2,26 @@
 
 import json
 
+from rich.table import Table
+
 from moesize.cli import options as opt
 from moesize.cli import output
 from moesize.quant.catalogue import list_quants
 from moesize.report.tables import plain_table
 
 
-def quants(fmt: opt.TextOrJson = opt.TextJson.TEXT) -> int:
+def quants(fmt: opt.OutputFormat = opt.Format.TEXT, output_path: opt.Output = None) -> int:
     """Weight formats: bits per weight, what stays in 16 bits, engines and GPU generations that run them."""
-    rows = list_quants()
-    if fmt is opt.TextJson.JSON:
-        output.write(json.dumps([row._asdict() for row in rows], indent=2, ensure_ascii=False) + "\n", None)
-        return 0
-    table = plain_table("name", "bits>", "stays in 16 bits", "engines", "GPUs")
-    for row in rows:
-        table.add_row(row.name, f"{row.bits:.3f}", row.left, ", ".join(row.engines), row.gpus)
-    output.show(table, None)
+    output.answer(fmt, output_path, text=_table, json=_json)
     return 0
+
+
+def _json() -> str:
+    return json.dumps([row._asdict() for row in list_quants()], indent=2, ensure_ascii=False) + "\n"
+
+
+def _table() -> Table:
+    table = plain_table("name", "bits>", "stays in 16 bits", "engines", "GPUs")
+    for row in list_quants():
+        table.add_row(row.name, f"{row.bits:.3f}", row.left, ", ".join(row.engines), row.gpus)
+    return table

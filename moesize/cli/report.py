@@ -7,13 +7,13 @@ import typer
 
 from moesize.cli import options as opt
 from moesize.cli import output
-from moesize.cli.choices import gpu_list, names
+from moesize.cli.choices import gpu_list, loaded, names
+from moesize.cli.progress import Bar
 from moesize.compare import quants_for
 from moesize.engines.base import EngineOptions
 from moesize.errors import InputError
 from moesize.hardware.instances import read_prices
 from moesize.layouts import MAX_GPUS
-from moesize.model.loader import load_model
 from moesize.report.html import render
 from moesize.survey import DEFAULT_CASES, LayoutWish, survey
 
@@ -46,22 +46,24 @@ def report(
     """
     if output_path is None and sys.stdout.isatty():
         raise InputError("a page is for a browser, not for a terminal; say where to write it: --output report.html")
-    specs = [load_model(model, offline=offline) for model in models]
-    found = survey(
-        specs,
-        gpu_list(gpu),
-        quants_for(specs, names(quant)),
-        wish=LayoutWish(gpus, tp, pp, dp, ep),
-        context=context,
-        concurrency=concurrency,
-        kv_dtype=kv_dtype,
-        engine=engine,
-        engine_version=engine_version,
-        max_gpus=max_gpus,
-        prices=read_prices(prices) if prices else None,
-        sort=sort,
-        options=EngineOptions(gpu_memory_utilization=gpu_memory_utilization),
-        most_cases=charts,
-    )
+    specs = [loaded(model, offline=offline) for model in models]
+    with Bar("comparing") as progress:
+        found = survey(
+            specs,
+            gpu_list(gpu),
+            quants_for(specs, names(quant)),
+            wish=LayoutWish(gpus, tp, pp, dp, ep),
+            context=context,
+            concurrency=concurrency,
+            kv_dtype=kv_dtype,
+            engine=engine,
+            engine_version=engine_version,
+            max_gpus=max_gpus,
+            prices=read_prices(prices) if prices else None,
+            sort=sort,
+            options=EngineOptions(gpu_memory_utilization=gpu_memory_utilization),
+            most_cases=charts,
+            progress=progress,
+        )
     output.write(render(found), output_path)
     return 0 if any(case.result.verdict == "fits" for case in found.cases) else 1

@@ -15,6 +15,7 @@ from moesize.gate.manifests import read_document
 from moesize.gate.parsing import parse
 from moesize.gate.sources import chunks, documents
 from moesize.gate.tree import Tree
+from moesize.progress import Progress, steps
 
 #: A document without any of these serves no model; most documents of a tree are passed over by this alone.
 _WORDS: Final = (
@@ -36,13 +37,13 @@ _SERVING: Final = re.compile(
 _MAX_ITEMS: Final = 10_000
 
 
-def read_deployments(paths: Iterable[Path], *, root: Path) -> ReadResult:
+def read_deployments(paths: Iterable[Path], *, root: Path, progress: Progress | None = None) -> ReadResult:
     """Every model served by the files under `paths`; files are called relative to `root`, and none outside it is read.
 
     What cannot be read is told in `problems`; nothing is raised for the content of a file.
     """
     reading = _Reading(root)
-    for path in paths_of(paths, root, reading.problems):
+    for path in steps(list(paths_of(paths, root, reading.problems)), progress, str):
         reading.add(path)
     deployments = sorted(reading.deployments(), key=lambda d: (d.where, d.name, d.role or ""))
     return ReadResult(tuple(deployments), tuple(sorted(reading.problems, key=_place)), reading.files, reading.documents)

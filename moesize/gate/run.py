@@ -25,6 +25,7 @@ from moesize.gate.policy import Policy
 from moesize.gate.read import read_deployments
 from moesize.gate.results import SCHEMA, DeploymentOut, FindingOut, GateResult, Summary
 from moesize.gate.rules import RULES
+from moesize.progress import Progress, steps
 
 PASSED: Final = 0
 FOUND: Final = 1
@@ -45,14 +46,14 @@ class Run:
     today: date = field(default_factory=date.today)
     estimator: Estimator = field(default_factory=Estimator)
 
-    def gate(self, paths: Iterable[Path]) -> GateResult:
+    def gate(self, paths: Iterable[Path], progress: Progress | None = None) -> GateResult:
         """The result for some files and folders.
 
         Raises:
             InputError: a path that does not exist, or nothing that serves a model.
         """
         with _without_collections():
-            read = read_deployments(paths, root=self.root)
+            read = read_deployments(paths, root=self.root, progress=progress)
         missing = [problem for problem in read.problems if problem.kind == "missing"]
         if missing:
             raise InputError(f"{missing[0].where.file} {missing[0].text}")
@@ -67,7 +68,7 @@ class Run:
         ignores = Ignores(self.root, self.policy, self.today)
         deployments: list[DeploymentOut] = []
         findings: list[FindingOut] = []
-        for index, deployment in enumerate(served):
+        for index, deployment in enumerate(steps(served, progress, lambda one: one.where.file)):
             demands = self.policy.demands_for(deployment.where.file)
             case = judge.case(deployment, demands)
             deployments.append(deployment_out(case))

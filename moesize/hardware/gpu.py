@@ -14,7 +14,10 @@ from moesize.units import MIB, gib, parse_bytes
 if TYPE_CHECKING:
     from fractions import Fraction
 
-__all__ = ["GpuSpec", "fraction_of", "list_gpus", "load_gpu", "resolve_gpu_id"]
+__all__ = ["GpuSpec", "fraction_of", "list_gpus", "load_gpu", "resolve_gpu_id", "served_gpus"]
+
+#: Vendors whose cards serving engines run on by the rules moesize knows; others are sized when they are named.
+_SERVED_VENDORS = ("nvidia", "amd")
 
 _SIZE = re.compile(r"\s*[\d_]+(\.\d+)?\s*[kmgt]i?b\s*", re.IGNORECASE)
 _MIG = re.compile(
@@ -56,6 +59,11 @@ def resolve_gpu_id(name: str) -> str:
 def list_gpus() -> tuple[str, ...]:
     """Every id `load_gpu` knows, one for each memory size a chip is sold with, sorted."""
     return catalogue.all_ids()
+
+
+def served_gpus() -> list[GpuSpec]:
+    """Every NVIDIA and AMD card of the catalogue but boards for the edge: what `all` means on the command line."""
+    return [gpu for gpu in map(load_gpu, list_gpus()) if gpu.vendor in _SERVED_VENDORS and gpu.category != "edge"]
 
 
 def fraction_of(spec: GpuSpec, fraction: "Fraction") -> GpuSpec:

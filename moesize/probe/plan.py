@@ -178,6 +178,7 @@ def blank_result(plan: Plan, facts: DeviceFacts, outcome: Outcome) -> ProbeResul
             tp=question.layout.tp,
             rank=plan.rank,
             context=question.workload.context_tokens,
+            context_source=question.context_source,
             concurrency=question.workload.concurrency,
             kv_dtype=question.kv.name,
             max_num_batched_tokens=prefill.tokens,

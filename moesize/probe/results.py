@@ -67,6 +67,7 @@ class Asked:
     tp: int
     rank: int
     context: int
+    context_source: Literal["given", "default"]
     concurrency: int
     kv_dtype: str
     max_num_batched_tokens: int

@@ -3,7 +3,6 @@
 An allocation that fails, the reserve, and Ctrl-C end the measurement, not the report.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from moesize.errors import InputError
@@ -11,12 +10,12 @@ from moesize.probe.device import Device, Reading
 from moesize.probe.inventory import Batch
 from moesize.probe.plan import DECODE, FORWARD, SAMPLER, Plan, blank_result
 from moesize.probe.results import Failure, ProbeResult, Row
+from moesize.progress import Progress
 from moesize.units import gib
 
 #: A card of which less than this share is free belongs to somebody else too.
 BUSY_SHARE = 0.8
 #: `(bytes so far, bytes in all, what)`
-Progress = Callable[[int, int, str], None]
 
 
 class _Stop(Exception):  # noqa: N818  not an error: the reserve is reached

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from moesize.compare import Comparison, Row
+from moesize.report.detail import Detail
 from moesize.report.figures import gib
 from moesize.report.markdown import escape
 from moesize.report.tables import plain_table
@@ -65,8 +66,11 @@ def to_markdown(comparison: Comparison) -> str:
     return "\n".join([*lines, "", escape(_footer(comparison))]) + "\n"
 
 
-def render(comparison: Comparison, *, wide: bool) -> RenderableType:
-    """One table; a memory bar per row where there is room for it."""
+def render(comparison: Comparison, *, wide: bool, detail: Detail = Detail.USUAL) -> RenderableType:
+    """One table; a memory bar per row where there is room for it.
+
+    The table alone as a verdict; with everything, why rows do not fit and where the others are rented.
+    """
     several = len({row.model for row in comparison.rows}) > 1
     shown = _COLUMNS if wide else tuple(c for c in _COLUMNS if c[0] not in ("max context>", "$/M tok ≥>"))
     headers = [*(["model"] if several else []), *(name for name, _ in shown), *(["memory"] if wide else [])]
@@ -76,8 +80,23 @@ def render(comparison: Comparison, *, wide: bool) -> RenderableType:
         for name, fill in shown:
             cells.append(Text(fill(row), style=VERDICT_STYLE[row.verdict] if name == "verdict" else ""))
         table.add_row(*cells, *([_bar(row)] if wide else []))
+    if detail is Detail.VERDICT:
+        return table
     notes = [Text(f"skipped: {why}", style="dim") for why in comparison.skipped]
+    if detail is Detail.ALL:
+        notes = [*(Text(f"  {_note(row)}") for row in comparison.rows), *notes]
     return Group(table, *notes, Text(_footer(comparison), style="dim"))
+
+
+def _note(row: Row) -> str:
+    """What the columns have no room for."""
+    parts = [row.reason] if row.reason else []
+    parts.append(f"weights {gib(row.weights_bytes)} of a budget of {gib(row.budget_bytes)} GiB a GPU")
+    if row.bound_by:
+        parts.append(f"decoding bound by {row.bound_by}")
+    if row.instance:
+        parts.append(f"on {row.instance}, {row.price_date or 'your price'}")
+    return f"{row.model}, {row.quant}, {row.gpus}× {row.gpu}: " + "; ".join(parts)
 
 
 def _bar(row: Row) -> Text:

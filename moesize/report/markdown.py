@@ -1,15 +1,21 @@
-"""The report as Markdown: a table for issues, pull requests and step summaries."""
+"""The report as Markdown: a table for issues, pull requests and step summaries; and any other answer, from its text."""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from moesize.report.figures import gib, parameters
 from moesize.report.text import CATEGORIES, VERDICT_WORDS
 from moesize.results import CheckResult
 
+_ACTIVE = {ord(char): f"&#{ord(char)};" for char in "\\`*_{}[]<>#|!&"} | {ord("\n"): " "}
+
 
 def escape(text: str) -> str:
     """`text` with nothing in it that Markdown or HTML would act on."""
-    for char in "\\`*_{}[]<>#|!&":
-        text = text.replace(char, f"&#{ord(char)};")
-    return text.replace("\n", " ")
+    return text.translate(_ACTIVE)
 
 
 def render(report: CheckResult) -> str:
@@ -39,5 +45,50 @@ def render(report: CheckResult) -> str:
 def _summary(report: CheckResult) -> str:
     params, work = report.model.params, report.workload
     counts = f"{parameters(params.total)} parameters in memory, {parameters(params.active)} active per token"
-    asked = f"{work.concurrency} × {work.context:,} tokens"
+    asked = f"{work.concurrency} × {work.context:,} tokens" + (" (default)" if work.context_source == "default" else "")
     return f"{counts}; {asked}; {report.engine.name} {report.engine.version}."
+
+
+def document(what: RenderableType) -> str:
+    """What a terminal shows, as Markdown: the first line a heading, tables as tables, all else as paragraphs."""
+    lines: list[str] = []
+    for part in _parts(what):
+        if isinstance(part, Table):
+            lines += ["", *table_lines(part), ""]
+        elif isinstance(part, Text):
+            lines += _text_lines(part, heading=not any(lines))
+    text = "\n".join(lines).strip("\n")
+    while "\n\n\n" in text:
+        text = text.replace("\n\n\n", "\n\n")
+    return text + "\n"
+
+
+def _parts(what: RenderableType) -> Iterator[RenderableType]:
+    if isinstance(what, Group):
+        for inner in what.renderables:
+            yield from _parts(inner)
+    else:
+        yield what
+
+
+def table_lines(table: Table) -> Iterator[str]:
+    """A table of the terminal as a Markdown table."""
+    columns = [list(column.cells) for column in table.columns]
+    headers = [escape(_plain(column.header)) for column in table.columns]
+    yield f"| {' | '.join(headers)} |"
+    yield f"|{'|'.join(' ---: ' if column.justify == 'right' else ' --- ' for column in table.columns)}|"
+    for row in zip(*columns, strict=True):
+        yield f"| {' | '.join(escape(_plain(cell)) for cell in row)} |"
+
+
+def _text_lines(text: Text, *, heading: bool) -> list[str]:
+    plain = text.plain.rstrip()
+    if heading and plain:
+        return [f"### {escape(plain).replace('  ', ': ', 1)}", ""]
+    if text.no_wrap:  # to be copied as it is
+        return ["", "```text", *plain.splitlines(), "```", ""]
+    return [f"{escape(line.strip())}  " if line.strip() else "" for line in plain.split("\n")]
+
+
+def _plain(cell: object) -> str:
+    return cell.plain if isinstance(cell, Text) else str(cell)

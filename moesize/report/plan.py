@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from moesize.plan import Choice, Plan
+from moesize.report.detail import Detail
 from moesize.report.figures import gib
 from moesize.report.tables import plain_table
 
@@ -16,12 +17,15 @@ def to_json(plan: Plan) -> str:
     return json.dumps(asdict(plan), indent=2, ensure_ascii=False) + "\n"
 
 
-def render(plan: Plan) -> RenderableType:
-    """The front as a table, the command of each choice, and the near misses."""
-    asked = f"{plan.model}: {plan.concurrency} × {plan.context:,} tokens"
+def render(plan: Plan, detail: Detail = Detail.USUAL) -> RenderableType:
+    """The front as a table, the command of each choice, and the near misses; or the front alone."""
+    default = " (default)" if plan.context_source == "default" else ""
+    asked = f"{plan.model}: {plan.concurrency} × {plan.context:,} tokens{default}"
     head = f"{asked}; {plan.considered} layouts fit, these {len(plan.choices)} are not beaten by another"
     parts: list[RenderableType] = [Text(head, style="bold"), Text(), _table(plan)]
-    parts += [Text(), *(_command(i, choice) for i, choice in enumerate(plan.choices, 1))]
+    if detail is Detail.VERDICT:
+        return Group(*parts)
+    parts += [Text(), *(_command(i, choice, detail) for i, choice in enumerate(plan.choices, 1))]
     if plan.near_misses:
         parts += [Text(), Text("Near misses", style="bold")]
         parts += [Text(f"  {m.gpus}× {m.gpu}, {m.quant}: {m.reason}") for m in plan.near_misses]
@@ -52,7 +56,12 @@ def _layout(choice: Choice) -> str:
     return " ".join(f"{name}{n}" for name, n in sizes if n > 1) or "tp1"
 
 
-def _command(number: int, choice: Choice) -> Text:
+def _command(number: int, choice: Choice, detail: Detail) -> Text:
     where = f" on {choice.instance}" if choice.instance else ""
+    if detail is Detail.ALL:
+        where += f"; weights {gib(choice.weights_bytes)} GiB a GPU, cache {choice.kv_dtype}"
+        where += f", at most {choice.max_context:,} tokens" if choice.max_context else ""
+        where += f", bound by {choice.bound_by}" if choice.bound_by else ""
+        where += f"; price of {choice.price_date}" if choice.price_date else ""
     text = Text(f"{number}.{where}\n", style="bold", no_wrap=True, overflow="ignore")  # to be copied in one piece
     return text.append("".join(f"   {line}\n" for line in choice.commands.values()), style="default not bold")

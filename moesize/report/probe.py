@@ -106,7 +106,8 @@ def _verdict(result: ProbeResult) -> list[Text]:
 def _notes(result: ProbeResult) -> list[Text]:
     asked = result.asked
     step = f"{asked.max_num_batched_tokens:,} tokens and {asked.max_num_seqs:,} sequences a step"
-    work = f"{asked.concurrency} × {asked.context:,} tokens, {asked.kv_dtype} cache; {step}"
+    default = " (default)" if asked.context_source == "default" else ""
+    work = f"{asked.concurrency} × {asked.context:,} tokens{default}, {asked.kv_dtype} cache; {step}"
     lines = [f"{work}; {asked.engine} {asked.engine_version}; sizes in GiB (2^30 bytes)"]
     if asked.measured_layers < asked.layers:
         few = f"{asked.measured_layers} of {asked.layers} layers, of {asked.layer_kinds} kinds, were allocated"

@@ -1,10 +1,14 @@
-"""The report for a terminal: verdict, bar, receipt, the model, and what would fit. Fits 80 columns."""
+"""The report for a terminal: verdict, bar, receipt, the model, and what would fit. Fits 80 columns.
+
+Colours, words and headlines of a verdict are said here, for every command.
+"""
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
+from moesize.report.detail import Detail
 from moesize.report.figures import flops, gib, parameters, percent, size, words
 from moesize.results import CheckResult, TermOut
 
@@ -25,13 +29,31 @@ _SHORT_CHANGE = 28
 _NAME_COLUMNS = 26
 
 
-def render(report: CheckResult) -> RenderableType:
-    """The whole report."""
+def render(report: CheckResult, detail: Detail = Detail.USUAL) -> RenderableType:
+    """The whole report, its verdict alone, or with formula and source of every term."""
+    if detail is Detail.VERDICT:
+        return Group(_headline(report), *_reasons(report))
     parts: list[RenderableType] = [_headline(report), *_reasons(report), Text(), _Bar(report), _legend(report)]
     parts += [Text(), _receipt(report), Text(), *_facts(report)]
     if report.suggestions:
         parts += [Text(), Text("What would fit", style="bold"), _suggestions(report)]
+    if detail is Detail.ALL:
+        parts += [Text(), *_origins(report)]
     return Group(*parts, Text(), *_footer(report))
+
+
+def _origins(report: CheckResult) -> list[Text]:
+    """Of every term, the formula and where it was read; then what the server's log would say."""
+    lines = [Text("Where each term comes from", style="bold")]
+    for term in report.terms:
+        outside = "" if term.in_budget else ", outside the budget"
+        head = f"  {words(term.term)}: {term.bytes:,} bytes, {_spread(term)}{outside}"
+        source = Text(f"    {term.source}", style="dim", no_wrap=True, overflow="ignore")  # to be opened in one piece
+        lines += [Text(head), Text(f"    {term.formula}", style="dim"), source]
+    if report.predicted_log:
+        lines += [Text(), Text("What the server would log", style="bold")]
+        lines += [Text(f"  {line}") for line in report.predicted_log]
+    return lines
 
 
 def _headline(report: CheckResult) -> Text:
@@ -75,7 +97,8 @@ def _legend(report: CheckResult) -> Text:
     for category, (name, colour, char) in CATEGORIES.items():
         text.append(char, style=colour).append(f" {name} {gib(getattr(report.per_gpu, f'{category}_bytes'))} ")
     headroom = report.per_gpu.headroom_bytes
-    return text.append(f"· {'free' if headroom >= 0 else 'short'} {gib(abs(headroom))}", style="dim")
+    left = f"· {'free' if headroom >= 0 else 'short'} {gib(abs(headroom))}"
+    return text.append(left if len(text) + len(left) <= _NARROW else f"\n  {left}", style="dim")
 
 
 def _receipt(report: CheckResult) -> Text:
@@ -166,6 +189,8 @@ def _suggestions(report: CheckResult) -> Text:
         outcome = f"{s.verdict}, {gib(s.headroom_bytes)} GiB free per GPU" + (f"; {s.note}" if s.note else "")
         if len(line) + len(outcome) > _NARROW:
             line = Text(f"  {s.option:<{option}}  {s.change}\n{'':{option + 4}}")
+            if option + 4 + len(outcome) > _NARROW:
+                outcome = outcome.replace("; ", f"\n{'':{option + 4}}")
         lines.append(line.append(outcome, style=VERDICT_STYLE[s.verdict].removeprefix("bold ")))
     return Text("\n").join(lines)
 

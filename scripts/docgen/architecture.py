@@ -21,7 +21,19 @@ ROWS = (
     Row("the command line", ("cli", "entry", "__main__")),
     Row(
         "what a command answers with",
-        ("report", "gate", "probe", "observe", "compare", "plan", "explain", "survey", "api", "report_model"),
+        (
+            "report",
+            "gate",
+            "probe",
+            "observe",
+            "compare",
+            "plan",
+            "explain",
+            "survey",
+            "smallest",
+            "api",
+            "report_model",
+        ),
     ),
     Row(
         "one question, answered",
@@ -40,7 +52,7 @@ ROWS = (
     ),
     Row("bytes and FLOPs", ("engines", "compute", "memory")),
     Row("facts", ("quant", "model", "hardware")),
-    Row("ground", ("data", "results", "units", "errors")),
+    Row("ground", ("data", "results", "units", "progress", "errors")),
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import typer
 
 import moesize
-from moesize import compare, explain, plan, results
+from moesize import compare, explain, plan, results, smallest
 from moesize.cli.main import build_app
 from moesize.gate import results as gate
 from moesize.observe import compare as observe
@@ -24,7 +24,13 @@ def commands() -> str:
     lines = [NOTICE + "# Commands\n", f"{group.help}\n"]
     lines += [
         "Exit status: 0 it fits (or the question is answered), 1 it does not fit, 2 the question cannot be answered.",
-        "Options with two spellings mean the same; the longer ones are vLLM's.\n",
+        "Options with two spellings mean the same; the longer ones are vLLM's.",
+        "`--format` is text unless said otherwise; text, json and markdown are known everywhere, `compare` adds csv,",
+        "and `gate` what reviewers and CI services read. `report` writes HTML alone.",
+        "`--quiet` keeps of the text what decides: the verdict, the table, or the findings that fail. `--verbose` adds",
+        "formula and source of every term, every row, or where every fact was read. Neither changes the other formats.",
+        "Nothing is coloured in a pipe, nor where NO_COLOR is set; what takes longer than half a second shows a bar on",
+        "standard error, on a terminal alone.\n",
     ]
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         lines += _command(f"moesize {name}", command)
@@ -69,6 +75,7 @@ def _option(option: Any) -> str:  # noqa: ANN401
 #: schema -> its class and the module whose dataclasses it is made of
 SCHEMAS: dict[str, tuple[type, ModuleType, str]] = {
     results.SCHEMA: (results.CheckResult, results, "moesize check MODEL --gpu GPU --format json"),
+    smallest.SCHEMA: (smallest.SmallestGpus, smallest, "moesize check MODEL --format json"),
     compare.SCHEMA: (compare.Comparison, compare, "moesize compare MODEL… --format json"),
     plan.SCHEMA: (plan.Plan, plan, "moesize plan MODEL --format json"),
     explain.SCHEMA: (explain.Explanation, explain, "moesize explain MODEL --format json"),

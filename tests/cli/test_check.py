@@ -24,6 +24,9 @@ def run(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
         (["mixtral-8x7b", "--gpu", "A100-80GB", "--quant", "fp16", "--gpus", "2"], 0),
         (["mixtral-8x7b", "--gpu", "g5.12xlarge", "--quant", "awq"], 0),
         (["llama-3.1-8b", "--gpu", "24GiB"], 0),
+        (["mixtral-8x7b"], 0),
+        (["deepseek-v3"], 0),
+        (["deepseek-v3", "--gpus", "1"], 1),
     ],
 )
 def test_exit_status_is_the_verdict(words: list[str], status: int) -> None:
@@ -35,7 +38,7 @@ def test_exit_status_is_the_verdict(words: list[str], status: int) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["mixtral-8x7"], ["Missing option", "--gpu"]),
+        (["mixtral-8x7b", "--gpu"], ["--gpu", "requires an argument"]),
         (["mixtrall-8x7b", "--gpu", "A10G"], ["unknown model 'mixtrall-8x7b'", "mixtral-8x7b"]),
         (["mixtral-8x7b", "--gpu", "A10GG"], ["unknown GPU 'A10GG'", "a10g"]),
         (["mixtral-8x7b", "--gpu", "A100"], ["several", "a100-sxm4-80gb"]),

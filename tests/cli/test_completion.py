@@ -44,6 +44,26 @@ def test_tab(line: str, offered: list[str]) -> None:
     assert tab(line) == offered
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"_MOESIZE_COMPLETE": "complete_zsh"},
+        {"_MOESIZE_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+    ],
+    ids=["zsh", "fish"],
+)
+def test_tab_in_other_shells(asked: dict[str, str]) -> None:
+    for line, offered in (
+        ("moesize check mixtral-8x7", "mixtral-8x7b"),
+        ("moesize check mixtral-8x7b --gpu a10g", "a10g"),
+        ("moesize check mixtral-8x7b --quant gptq-4", "gptq-4bit"),
+    ):
+        env = {**os.environ, **asked, "_TYPER_COMPLETE_ARGS": line}
+        done = subprocess.run(RUN, capture_output=True, text=True, env=env, check=False)
+        assert done.stderr == ""
+        assert offered in done.stdout
+
+
 def test_all_that_is_offered_is_known() -> None:
     assert completion.models("") == sorted(catalogue.models())
     assert completion.quants("") == sorted(quant.name for quant in list_quants())

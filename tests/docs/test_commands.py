@@ -32,6 +32,30 @@ def test_commands_of_a_page_are_answered(page: Path) -> None:
                     assert status in (0, 1), [command, *printed]
 
 
+#: Commands a page shows in plain text, and why no test runs them.
+NOT_RUN = {
+    "moesize model add org/name": "writes what the Hub says of a repository that does not exist",
+    "moesize check org/name --gpu H100": "asks the Hub for a repository that does not exist",
+    "moesize probe mixtral-8x7b --quant gptq-4bit": "allocates on a GPU",
+    "moesize probe deepseek-v3 --tp 8 --rank 0 --layers 1": "allocates on a GPU",
+    "moesize probe --gpu-info": "asks the driver of a GPU",
+    "moesize probe llama-3.1-8b --save card.yaml": "allocates on a GPU",
+}
+
+
+def test_no_command_is_shown_unrun_without_a_reason() -> None:
+    fences = re.compile(r"^ *```text\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+    shown = {
+        line.partition("  #")[0].strip()
+        for page in docs.pages()
+        if page.parent.name != "reference"  # what a schema is of, generated
+        for text in fences.findall(page.read_text(encoding="utf-8"))
+        for line in text.splitlines()
+        if line.startswith("moesize ")
+    }
+    assert shown == set(NOT_RUN)
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
 def test_python_shown_runs(name: str) -> None:
     text = (docs.ROOT / name).read_text(encoding="utf-8")

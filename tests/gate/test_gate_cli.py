@@ -62,7 +62,7 @@ def test_the_exit_status_is_the_same_in_every_format(tree: Path, fmt: str, capsy
         (("missing.yaml",), "missing.yaml"),
         (("a.yaml", "missing"), "missing"),
         (("other.yaml",), "no model is deployed"),
-        (("a.yaml", "--format", "yaml"), "unknown format 'yaml'"),
+        (("a.yaml", "--format", "yaml"), "'yaml' is not one of 'text', 'json', 'markdown'"),
         (("a.yaml", "--output", "yml=x"), "unknown format 'yml'"),
         (("a.yaml", "--output", "json=no/such/folder"), "cannot write"),
         (("a.yaml", "--policy", "none.toml"), "none.toml"),

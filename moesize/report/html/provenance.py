@@ -70,7 +70,9 @@ def _receipt(result: CheckResult) -> Markup:
 
 
 def _seen(term: TermOut) -> str:
-    return "exact" if term.low_bytes == term.high_bytes else f"{gib(term.low_bytes)}–{gib(term.high_bytes)}"
+    if term.low_bytes != term.high_bytes:
+        return f"{gib(term.low_bytes)}–{gib(term.high_bytes)}"
+    return "no spread" if term.basis == "calibrated" else "exact"
 
 
 def _cards(survey: Survey) -> Markup:
