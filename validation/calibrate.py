@@ -60,7 +60,7 @@ def samples(rows: Iterable[Row]) -> list[Sample]:
 
 
 def _sees(row: Row) -> bool:
-    spec = model_of(row.asked["model"])
+    spec = None if row.asked.get("language_model_only") else model_of(row.asked["model"])
     return spec is not None and any(t.role is Role.VISION and t.loaded for t in spec.tensors)
 
 

@@ -118,6 +118,7 @@ def question(row: Row, *, kv_cache_memory_bytes: int | None = None, context: int
             enforce_eager=asked.get("enforce_eager", False),
             kv_cache_memory_bytes=kv_cache_memory_bytes,
             prefix_caching=asked.get("prefix_caching"),
+            language_model_only=asked.get("language_model_only", False),
             max_cudagraph_capture_size=asked.get("max_cudagraph_capture_size"),
             speculation=speculation_for(spec, asked["speculative"], offline=True) if "speculative" in asked else None,
         ),

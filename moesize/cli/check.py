@@ -51,6 +51,7 @@ def check(
     speculative: opt.Speculative = None,
     prefix_caching: opt.PrefixCaching = None,
     max_cudagraph_capture_size: opt.CaptureSize = None,
+    language_model_only: opt.LanguageOnly = False,
     kv_cache_memory_bytes: opt.KvCacheBytes = None,
     mm_encoder_tp_mode: opt.MmEncoder = opt.TowerMode.WEIGHTS,
     calibration: opt.Calibration = None,
@@ -95,6 +96,7 @@ def check(
             kv_cache_memory_bytes=kv_cache_memory_bytes,
             prefix_caching=prefix_caching,
             max_cudagraph_capture_size=max_cudagraph_capture_size,
+            language_model_only=language_model_only,
             mm_encoder_data_parallel=mm_encoder_tp_mode is opt.TowerMode.DATA,
         ),
     }

@@ -94,6 +94,7 @@ PrefixCaching = Annotated[
         help="vLLM: models with recurrent states keep further copies of them.",
     ),
 ]
+LanguageOnly = Annotated[bool, typer.Option("--language-model-only", help="vLLM: without vision and audio towers.")]
 CaptureSize = Annotated[
     int | None, typer.Option("--max-cudagraph-capture-size", help="vLLM: largest batch CUDA graphs are captured for.")
 ]

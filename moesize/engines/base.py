@@ -87,6 +87,7 @@ class EngineOptions:
     speculation: Speculation | None = None
     max_cudagraph_capture_size: int | None = None
     prefix_caching: bool | None = None
+    language_model_only: bool = False
 
 
 class Request(NamedTuple):

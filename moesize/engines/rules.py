@@ -96,6 +96,7 @@ VLLM_ONLY = {
     "speculation": "speculative decoding is sized for vLLM alone",
     "max_cudagraph_capture_size": "its graphs are not sized by it",
     "prefix_caching": "what it takes is known for vLLM alone",
+    "language_model_only": "leaving towers out is known for vLLM alone",
 }
 
 

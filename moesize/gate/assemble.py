@@ -115,6 +115,7 @@ def complete(draft: Draft) -> Deployment:
         decode_context_parallel=typed.integer("decode_context_parallel"),
         prefix_caching=typed.switch("prefix_caching"),
         max_cudagraph_capture_size=typed.integer("max_cudagraph_capture_size"),
+        language_model_only=typed.switch("language_model_only"),
         max_loras=typed.integer("max_loras"),
         gpu_layers=typed.integer("gpu_layers", allow=("auto", "all")),
         experts_on_cpu=_experts_on_cpu(typed),

@@ -115,6 +115,8 @@ class Deployment:
     decode_context_parallel: Fact[int] | None = None
     prefix_caching: Fact[bool] | None = None
     max_cudagraph_capture_size: Fact[int] | None = None
+    #: Vision and audio towers are left out.
+    language_model_only: Fact[bool] | None = None
     max_loras: Fact[int] | None = None
     #: llama.cpp: layers on GPUs, and whether experts are kept in host memory.
     gpu_layers: Fact[int] | None = None

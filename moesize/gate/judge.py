@@ -287,6 +287,7 @@ def _options(deployment: Deployment, spec: ModelSpec) -> EngineOptions:
         redundant_experts=_positive(deployment.redundant_experts) or 0,
         prefix_caching=deployment.prefix_caching.value if deployment.prefix_caching else None,
         max_cudagraph_capture_size=_positive(deployment.max_cudagraph_capture_size),
+        language_model_only=bool(deployment.language_model_only and deployment.language_model_only.value),
         n_gpu_layers=layers,
         n_cpu_moe=spec.num_layers if deployment.experts_on_cpu and deployment.experts_on_cpu.value else None,
     )

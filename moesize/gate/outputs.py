@@ -16,7 +16,7 @@ _FACTS = (
     *("dp_attention", "expert_parallel", "redundant_experts", "gpu_memory_utilization", "kv_cache_memory_bytes"),
     *("cpu_offload_gib", "enforce_eager", "draft_model", "max_loras", "gpu_layers", "experts_on_cpu", "engine_version"),
     *("speculative_method", "speculative_tokens", "decode_context_parallel", "prefix_caching"),
-    *("max_cudagraph_capture_size", "gpu_count", "nodes", "replicas"),
+    *("max_cudagraph_capture_size", "language_model_only", "gpu_count", "nodes", "replicas"),
 )
 
 

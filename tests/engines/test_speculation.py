@@ -160,8 +160,8 @@ def test_layouts_are_refused_in_the_engines_words():
     ):
         with pytest.raises(LayoutError, match=words):
             plan(**asked)
+    config = {"model": "llama-3.2-1b", "num_speculative_tokens": 5, "draft_tensor_parallel_size": 1}
     with pytest.raises(LayoutError, match="must be the same"):
-        config = {"model": "llama-3.2-1b", "num_speculative_tokens": 5, "draft_tensor_parallel_size": 1}
         plan("llama-3.1-70b", tp=4, speculative=config)
     with pytest.raises(InputError, match="same vocabulary"):
         plan("llama-3.1-70b", tp=4, speculative="draft_model:3:qwen2.5-0.5b")

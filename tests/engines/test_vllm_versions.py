@@ -5,6 +5,7 @@ from moesize.errors import InputError
 from moesize.hardware.gpu import load_gpu
 from moesize.memory.layout import LayoutError
 from moesize.model.loader import load_model
+from moesize.model.spec import Role
 from moesize.question import evaluate
 from moesize.sizing import ask
 from moesize.units import GIB
@@ -126,3 +127,36 @@ def test_redundant_experts_take_their_share():
     base = plan("qwen3-30b-a3b", "H100-SXM", tp=4, ep=True)
     more = plan("qwen3-30b-a3b", "H100-SXM", tp=4, ep=True, options=EngineOptions(redundant_experts=32))
     assert term(more, "routed_expert") == term(base, "routed_expert") * (128 + 32) // 128
+
+
+def test_the_profile_run_encodes_the_largest_image():
+    # one image of 65,536 patches, whatever a step holds: fc1's output and its activation beside two hidden rows and the pixels
+    few = {"max_num_seqs": 1, "max_num_batched_tokens": 2048}
+    found = plan("qwen3.6-35b-a3b", "RTX 5090", engine_version="0.24.0", options=EngineOptions(**few))
+    alone = EngineOptions(**few, language_model_only=True)
+    text = plan("qwen3.6-35b-a3b", "RTX 5090", engine_version="0.24.0", options=alone)
+    encoder = 65536 * 2 * (2 * 1152 + 2 * 4304 + 3 * 2 * 16 * 16)
+    assert term(found, "activations") == pytest.approx(encoder, rel=0.05)
+    assert term(text, "activations") < GIB
+
+
+def test_towers_are_left_out_on_request():
+    def weights(options):
+        found = plan("qwen3.6-35b-a3b", "H200", engine_version="0.19.2", options=options).terms
+        return sum(t.n_bytes for t in found if t.category == "weights")
+
+    spec = load_model("qwen3.6-35b-a3b", offline=True)
+    tower = sum(t.parameters for t in spec.tensors if t.role is Role.VISION and t.loaded) * 2
+    assert weights(EngineOptions()) - weights(EngineOptions(language_model_only=True)) == pytest.approx(tower, rel=0.02)
+    # printed in https://github.com/djangodevreng/dgx-spark-benchmarks (qwen3.6-35b-a3b/bf16): 64.69 GiB
+    assert weights(EngineOptions(language_model_only=True)) / GIB == pytest.approx(64.69, rel=0.002)
+
+
+def test_the_second_runner_came_family_by_family():
+    def kept(model, version):
+        return term(plan(model, "H200", engine_version=version), "sampler state") > 0
+
+    assert [kept("qwen3-8b", v) for v in ("0.21.0", "0.22.0", "0.25.0", "0.33.0")] == [False, True, True, True]
+    assert [kept("llama-3.1-8b", v) for v in ("0.22.0", "0.23.0", "0.25.0")] == [False, True, True]
+    assert [kept("qwen3-30b-a3b", v) for v in ("0.26.0", "0.28.0", "0.29.0")] == [False, False, True]
+    assert [kept("qwen3.5-9b", v) for v in ("0.26.0", "0.29.0")] == [False, True]

@@ -7,7 +7,7 @@ shapes reproduce the peaks its own runner shows on fake tensors (`validation/`),
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from moesize.engines.base import Request, Term
+from moesize.engines.base import Request, Term, exact
 from moesize.engines.vllm.calibrated import Beyond
 from moesize.engines.vllm.constants import Rules
 from moesize.memory.layout import Layout, Stage
@@ -35,11 +35,13 @@ def activation_terms(
     rules: Rules,
     rest: Beyond,
     *,
+    encoder: tuple[int, int, int, int] = (0, 0, 0, 0),
     auxiliary_bytes: int = 0,
 ) -> list[Term]:
     """Peak of the profile run on one rank, and what the runner keeps; empty when the layout of the model is unknown.
 
-    `auxiliary_bytes` are rows a forward pass hands on beside its output.
+    `encoder` is the peak of encoding images (low, nominal, high) and the embeddings it leaves; `auxiliary_bytes` are
+    rows a forward pass hands on beside its output.
     """
     spec = request.spec
     if not spec.hidden_size:
@@ -53,22 +55,24 @@ def activation_terms(
     forward = forward_bytes(spec, held, step, width) + auxiliary_bytes
     with_workspace = workspace if rules.workspaces_stay else 0
     heads = (s + rows + with_workspace if stage.last else 0 for s in sampler)
-    low, peak, high = (max(head, forward + workspace) for head in heads)
+    *encoding, kept = encoder
+    low, peak, high = (
+        max(max(head, forward + workspace) + kept, image) for head, image in zip(heads, encoding, strict=True)
+    )
     extra = rest.activation
+    images = f", image encoder {encoding[1] / GIB:.2f}" if encoding[1] else ""
     formula = (
         f"max(sampler {sampler[1] / GIB:.2f} + hidden rows {rows / GIB:.2f}, forward pass {forward / GIB:.2f}),"
-        f" MoE workspaces {workspace / GIB:.2f}, remainder {extra.n_bytes / GIB:.2f} GiB;"
+        f" MoE workspaces {workspace / GIB:.2f}{images}, remainder {extra.n_bytes / GIB:.2f} GiB;"
         f" {step.batched_tokens} tokens and {step.seqs} sequences a step"
     )
     low, peak, high = low + extra.low_bytes, peak + extra.n_bytes, high + extra.high_bytes
     terms = [Term("activations", "activation", peak, low, high, "calibrated", formula, rest.source)]
     if stage.last and second_runner(request, rules):
-        kept = rules.entry("runner_persistent")
-        n_kept = round(step.seqs * ((spec.vocab_size or 0) * kept["bytes_per_logit"] + kept["bytes_per_seq"]))
-        formula = f"{step.seqs} sequences × (vocabulary × {kept['bytes_per_logit']} B + {kept['bytes_per_seq']} B)"
-        terms.append(
-            Term("sampler state", "activation", n_kept, n_kept, n_kept, "engine rule", formula, kept["source"])
-        )
+        entry = rules.entry("runner_persistent")
+        state = round(step.seqs * ((spec.vocab_size or 0) * entry["bytes_per_logit"] + entry["bytes_per_seq"]))
+        formula = f"{step.seqs} sequences × (vocabulary × {entry['bytes_per_logit']} B + {entry['bytes_per_seq']} B)"
+        terms.append(exact("sampler state", "activation", state, "engine rule", formula, entry["source"]))
     return terms
 
 

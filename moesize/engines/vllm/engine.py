@@ -13,6 +13,7 @@ from moesize.engines.vllm.activations import Step, activation_terms
 from moesize.engines.vllm.calibrated import Beyond, beyond
 from moesize.engines.vllm.capacity import capacity_of
 from moesize.engines.vllm.constants import Rules, rules_for
+from moesize.engines.vllm.encoder import encoder_of
 from moesize.engines.vllm.log import log_lines
 from moesize.engines.vllm.pages import Page, draft_pages, pages_of
 from moesize.engines.vllm.pool import PoolPlan, plan_pool
@@ -106,9 +107,16 @@ class Vllm:
 
 
 def _as_served(request: Request) -> Request:
-    """The request with the model in the dtype it is served in: that of what the quantisation leaves alone."""
+    """The request with the model as it is served.
+
+    In the dtype of what the quantisation leaves alone; with `language_model_only` without its towers.
+    """
     spec, dtype = request.spec, request.scheme.dtype
-    return request if spec.dtype == dtype else request._replace(spec=replace(spec, dtype=dtype))
+    if request.options.language_model_only:
+        spec = replace(spec, tensors=tuple(t for t in spec.tensors if t.role not in (Role.VISION, Role.AUDIO)))
+    if spec.dtype != dtype:
+        spec = replace(spec, dtype=dtype)
+    return request if spec is request.spec else request._replace(spec=spec)
 
 
 def _check_layout(request: Request, rules: Rules) -> None:
@@ -201,7 +209,14 @@ def _rank(
         *weights,
         *([draft_weight_term(drafter, sharding, rules, step.batched_tokens)] if drafter else ()),
         *activation_terms(
-            request, tensors, stage, step, rules, rest, auxiliary_bytes=auxiliary_rows_bytes(request, step)
+            request,
+            tensors,
+            stage,
+            step,
+            rules,
+            rest,
+            encoder=encoder_of(request, tensors, step, rules),
+            auxiliary_bytes=auxiliary_rows_bytes(request, step),
         ),
         *(proposal_terms(request, drafter, rules, step) if stage.last else ()),
         *runtime_terms(request, rules, step, rest),
