@@ -8,10 +8,11 @@ from moesize import results as out
 from moesize.compute.experts import expected_distinct_experts
 from moesize.compute.flops import decode_flops, flops_by_role, prefill_flops
 from moesize.engines import load_engine
-from moesize.engines.base import EngineOptions, Term, Workload
+from moesize.engines.base import EngineOptions, EnginePlan, Term, Workload
 from moesize.errors import InputError
 from moesize.hardware import catalogue
 from moesize.hardware.gpu import GpuSpec, load_gpu
+from moesize.hardware.host_memory import with_host_memory
 from moesize.model.loader import load_model
 from moesize.model.spec import ModelSpec
 from moesize.quant.kv import check_kv
@@ -48,6 +49,7 @@ def size(
     max_num_batched_tokens: int | None = None,
     max_num_seqs: int | None = None,
     cpu_offload_gib: float = 0,
+    host_bandwidth: str | float | None = None,
     enforce_eager: bool = False,
     offline: bool = False,
     family: str | None = None,
@@ -74,6 +76,7 @@ def size(
         max_num_batched_tokens: Tokens of one step; None takes the server's default for the card.
         max_num_seqs: Sequences of one step; None likewise.
         cpu_offload_gib: Weights kept in host memory, per GPU.
+        host_bandwidth: Of the host's memory: GB/s, or channels and speed (`2xDDR5-5600`); only you know it.
         enforce_eager: No CUDA graphs.
         offline: Never ask the Hub.
         family: Read a configuration of unknown model_type as this family; the report says so.
@@ -85,6 +88,8 @@ def size(
     """
     spec = model if isinstance(model, ModelSpec) else load_model(model, offline=offline, family=family)
     card, count = (gpu, None) if isinstance(gpu, GpuSpec) else _hardware(gpu)
+    if host_bandwidth is not None:
+        card = with_host_memory(card, host_bandwidth)
     question = ask(
         spec,
         card,
@@ -190,7 +195,7 @@ def answer(question: Question) -> out.CheckResult:
         ),
         per_gpu=_per_gpu(evaluation),
         kv_cache=_kv_cache(evaluation),
-        compute=_compute(question),
+        compute=_compute(question, plan),
         terms=[_term(term) for term in _all_terms(question, evaluation)],
         verdict=judgement.verdict,
         oom_at=judgement.oom_at,
@@ -296,9 +301,9 @@ def _kv_cache(evaluation: Evaluation) -> out.KvCache:
     )
 
 
-def _compute(question: Question) -> out.Compute:
+def _compute(question: Question, plan: EnginePlan) -> out.Compute:
     spec, context, batch = question.spec, question.workload.context_tokens, question.workload.concurrency
-    speed, experts = speed_of(question), spec.experts
+    speed, experts = speed_of(question, plan), spec.experts
     return out.Compute(
         flops_per_token=decode_flops(spec, context),
         prefill_flops_per_token=prefill_flops(spec, context),
@@ -308,6 +313,11 @@ def _compute(question: Question) -> out.Compute:
         decode_tokens_per_second_bound=_rounded(speed.tokens_per_second, 1),
         seconds_to_first_token_bound=_rounded(speed.seconds_to_first_token, 4),
         bound_by=speed.binds,
+        host_weights_bytes=plan.host_bytes or question.options.cpu_offload_bytes * question.layout.gpus,
+        host_read_bytes_per_token=speed.host_read_bytes_per_token,
+        host_link_bytes_per_token=speed.host_link_bytes_per_token,
+        host_bandwidth_bytes_per_second=speed.host_memory_bytes_per_second,
+        bound_leaves_out="host memory" if speed.leaves_out_host else None,
     )
 
 
