@@ -1,6 +1,7 @@
 """Bytes a step reads and sends, and the time bandwidth, peak rate and links set for it. Real servers take longer."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from math import prod
 from typing import Literal, NamedTuple
 
@@ -70,8 +71,9 @@ def _read_bytes(tensor: RankTensor, scheme: QuantScheme, batch: int) -> float:
     whole, part = tensor.whole, tensor.part
     if part.role in _NOT_READ or is_encoder(part):
         return 0.0
-    if whole.tied_to:  # the head that shares the embedding's table reads all of it, in the model's dtype
-        return prod(part.shape) * 2.0 if part.kind is Kind.LINEAR else 0.0
+    if whole.tied_to:  # the head that shares the embedding's table reads all of it, as the table is stored
+        table = replace(whole, name=whole.tied_to, tied_to=None, role=Role.EMBEDDING, kind=Kind.EMBEDDING)
+        return held_bytes(RankTensor(table, part), scheme) if part.kind is Kind.LINEAR else 0.0
     held = held_bytes(tensor, scheme)
     if not whole.experts:
         return held
