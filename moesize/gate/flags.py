@@ -112,22 +112,22 @@ VLLM: Final = Dialect(
     switches=frozenset(("trust-remote-code", "headless", "async-scheduling", "skip-tokenizer-init", "h", "help")),
     others=frozenset(
         (
-            *("api-key", "all2all-backend", "attention-backend", "block-size", "chat-template"),
+            *("api-key", "attention-backend", "block-size", "chat-template"),
             *("compilation-config", "config-format", "cpu-offload-params", "data-parallel-address"),
             *("data-parallel-backend", "data-parallel-rank", "data-parallel-rpc-port"),
             *("data-parallel-start-rank", "data-parallel-hybrid-lb", "data-parallel-external-lb"),
             *("decode-context-parallel-size", "disable-custom-all-reduce", "distributed-executor-backend"),
             *("download-dir", "enable-auto-tool-choice", "enable-chunked-prefill", "enable-eplb"),
-            *("enable-lora-bias", "enable-prefix-caching", "enable-sleep-mode", "enforce-eager"),
-            *("generation-config", "gpu-memory-utilization", "hf-config-path", "hf-overrides", "hf-token"),
-            *("kv-cache-dtype", "kv-cache-memory-bytes", "kv-events-config", "kv-transfer-config"),
+            *("enable-lora-bias", "enable-prefix-caching", "enable-sleep-mode"),
+            *("generation-config", "hf-config-path", "hf-overrides", "hf-token"),
+            *("kv-events-config", "kv-transfer-config"),
             *("load-format", "long-prefill-token-threshold", "lora-dtype", "lora-modules", "max-cpu-loras"),
             *("max-cudagraph-capture-size", "max-log-len", "max-logprobs", "max-long-partial-prefills"),
             *("max-lora-rank", "max-num-partial-prefills", "max-parallel-loading-workers"),
             *("max-seq-len-to-capture", "mm-processor-kwargs", "model-class-overrides", "model-impl"),
             *("model-loader-extra-config", "node-rank", "num-gpu-blocks-override", "num-lookahead-slots"),
             *("num-scheduler-steps", "pooler-config", "prefill-context-parallel-size"),
-            *("quantization-param-path", "rope-scaling", "rope-theta", "served-model-name"),
+            *("quantization-param-path", "rope-scaling", "rope-theta"),
             *("speculative-draft-tensor-parallel-size", "stream-interval", "swap-space", "tokenizer"),
             *("tokenizer-mode", "tokenizer-revision"),
         )
@@ -176,10 +176,10 @@ SGLANG: Final = Dialect(
     switches=frozenset(("trust-remote-code", "skip-tokenizer-init", "is-embedding", "h", "help")),
     others=frozenset(
         (
-            *("chunked-prefill-size", "context-length", "cuda-graph-bs", "cuda-graph-max-bs"),
-            *("disable-cuda-graph-padding", "enable-dp-lm-head", "ep-dispatch-algorithm", "kv-cache-dtype"),
+            *("cuda-graph-bs", "cuda-graph-max-bs"),
+            *("disable-cuda-graph-padding", "enable-dp-lm-head", "ep-dispatch-algorithm"),
             *("load-format", "max-lora-rank", "max-prefill-tokens", "max-queued-requests", "max-total-tokens"),
-            *("mem-fraction-static", "model-impl", "model-loader-extra-config", "moe-dense-tp-size"),
+            *("model-impl", "model-loader-extra-config", "moe-dense-tp-size"),
             *("moe-runner-backend", "quantization-param-path", "speculative-algorithm"),
             *("speculative-draft-attention-backend", "speculative-draft-model-revision", "tool-call-parser"),
         )
