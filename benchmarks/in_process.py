@@ -14,10 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from moesize import load_gpu, load_model
+from moesize.answer import answer
 from moesize.compare import ALL_QUANTS, compare
 from moesize.data import data_dir
 from moesize.hardware.gpu import list_gpus
-from moesize.sizing import answer, ask
+from moesize.sizing import ask
 
 
 def median_ms(run: Callable[[], object], times: int) -> float:

@@ -1,5 +1,6 @@
 """What would make it fit: the nearest changes, each tried through the same estimator before it is named."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from moesize.hardware import catalogue
 from moesize.hardware.gpu import load_gpu
 from moesize.quant.names import resolve_quant
 from moesize.quant.sizes import bits_per_weight
-from moesize.question import LAYER_SPLIT_ENGINES, Evaluation, Question, choose_kv, evaluate
+from moesize.question import GGUF_ENGINES, LAYER_SPLIT_ENGINES, Evaluation, Question, choose_kv, evaluate
 from moesize.results import Suggestion
 from moesize.units import GIB, gib, round_up
 
@@ -103,21 +104,81 @@ def _smaller_weights(question: Question, _evaluation: Evaluation, tried: dict[st
 
 
 def _host_memory(question: Question, evaluation: Evaluation, _tried: dict[str, Any]) -> list[Suggestion]:
-    """Weights kept in host memory, as little as will do; every step then reads them over PCIe."""
+    """Weights kept in host memory, as little as will do; every step then reads them there or over the host link."""
+    if question.engine in GGUF_ENGINES:
+        return _expert_layers(question) or _whole_layers(question)
     sums, budget = evaluation.totals, evaluation.plan.budget_bytes
     over = round_up(max(0, sums.high - budget), GIB)
     if not 0 < over < sums.weights:
         return []
     options = replace(question.options, cpu_offload_bytes=question.options.cpu_offload_bytes + over)
     amount = round(gib(options.cpu_offload_bytes))
-    moved = f"{amount} GiB of weights per GPU in host memory"
-    if question.spec.experts.routed:
-        moved = f"{amount} GiB of experts per GPU in host memory"
-    note = "read over PCIe at every step"
-    return _try(replace(question, options=options), moved, f"--cpu-offload {amount}", note)
+    text = f"{amount} GiB of weights per GPU in host memory"
+    return _try(replace(question, options=options), text, f"--cpu-offload {amount}", offloads=True)
 
 
-def _try(question: Question, text: str, option: str, note: str = "") -> list[Suggestion]:
+def _expert_layers(question: Question) -> list[Suggestion]:
+    """The fewest layers whose experts have to leave the GPUs."""
+    layers = question.spec.moe_layers
+    if not layers or question.spec.counts or question.options.n_gpu_layers is not None:
+        return []
+    # `--n-cpu-moe` counts layers from the first, with those that have no experts
+
+    def keeping(moved: int) -> Question:
+        return replace(question, options=replace(question.options, n_cpu_moe=moved))
+
+    moved = _least(keeping, 1, max(layers) + 1)
+    if moved is None:
+        return []
+    left = sum(layer >= moved for layer in layers)
+    text = f"experts of {left} of {len(layers)} layers on the GPU"
+    return _try(keeping(moved), text, f"--n-cpu-moe {moved}", offloads=True)
+
+
+def _whole_layers(question: Question) -> list[Suggestion]:
+    """The fewest layers that have to leave the GPUs whole; the output is the last thing to leave."""
+    layers = question.spec.num_layers
+    if question.spec.counts or layers < 2:
+        return []
+
+    def keeping(moved: int) -> Question:
+        return replace(question, options=replace(question.options, n_gpu_layers=layers + 1 - moved))
+
+    moved = _least(keeping, 1, layers - 1)
+    if moved is None:
+        return []
+    text, option = f"{layers - moved} of {layers} layers on the GPU", f"--n-gpu-layers {layers + 1 - moved}"
+    return _try(keeping(moved), text, option, offloads=True)
+
+
+def _least(changed: Callable[[int], Question], low: int, high: int) -> int | None:
+    """The least number the changed question fits with, interval and all; more never fits worse."""
+    if not _fits(changed(high)):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _fits(changed(middle)) else (middle + 1, high)
+    return high
+
+
+def _fits(question: Question) -> bool:
+    return evaluate(question).judgement.verdict == "fits"
+
+
+def _speed_note(question: Question, evaluation: Evaluation) -> str:
+    """What is in host memory, and what that does to speed."""
+    from moesize.speed import speed_of  # noqa: PLC0415  only offloading is slower than it looks
+
+    speed = speed_of(question, evaluation.plan)
+    if speed.leaves_out_host:
+        held = gib(evaluation.plan.host_bytes)
+        return f"{held:.1f} GiB in host memory, a token reads {gib(speed.host_read_bytes_per_token):.2f} GiB there"
+    if speed.tokens_per_second is None:
+        return "read over the host link at every step"
+    return f"at most {speed.tokens_per_second:.3g} tokens/s, by {speed.binds}"
+
+
+def _try(question: Question, text: str, option: str, *, offloads: bool = False) -> list[Suggestion]:
     """The suggestion, when the changed question comes out within the budget; else nothing."""
     try:
         evaluation = evaluate(question)
@@ -132,6 +193,6 @@ def _try(question: Question, text: str, option: str, note: str = "") -> list[Sug
         verdict=evaluation.judgement.verdict,
         weights_bytes=sums.weights,
         headroom_bytes=evaluation.plan.budget_bytes - sums.total,
-        note=note,
+        note=_speed_note(question, evaluation) if offloads else "",
     )
     return [suggestion]

@@ -149,7 +149,7 @@ def row_of(question: Question, evaluation: Evaluation, prices: Mapping[str, floa
     """One line of the table: an evaluated question with its price and its speed bounds where it fits."""
     sums, plan, layout = evaluation.totals, evaluation.plan, question.layout
     fits = evaluation.judgement.verdict != "oom"
-    speed = speed_of(question) if fits else None
+    speed = speed_of(question, plan) if fits else None
     per_node = one_node_gpus(question)
     rental = cheapest_rental(question.gpu.id, layout.gpus, per_node=per_node, prices=prices) if fits else None
     rate = speed.tokens_per_second if speed else None

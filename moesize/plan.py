@@ -198,7 +198,7 @@ def _try(
     if judgement.verdict != "fits":
         over = evaluation.totals.high / max(1, evaluation.plan.budget_bytes)
         return over, _miss(question, "; ".join(judgement.reasons))
-    speed = speed_of(question)
+    speed = speed_of(question, evaluation.plan)
     rental = cheapest_rental(question.gpu.id, layout.gpus, per_node=one_node_gpus(question), prices=prices)
     if limits.max_price is not None:
         if rental is None:

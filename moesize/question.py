@@ -24,7 +24,7 @@ SIXTEEN_BIT_ENGINES = ("vllm", "sglang", "tensorrt-llm", "tgi", "deepspeed")
 #: Engines that give each GPU whole layers where others split every layer.
 LAYER_SPLIT_ENGINES = ("llama.cpp", "ollama", "transformers")
 #: Engines on GGUF files, whose cache is float16 unless told otherwise.
-_GGUF_ENGINES = ("llama.cpp", "ollama")
+GGUF_ENGINES = ("llama.cpp", "ollama")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def choose_scheme(spec: ModelSpec, quant: str | None, engine: str = "vllm") -> Q
 
 def choose_kv(spec: ModelSpec, scheme: QuantScheme, name: str, engine: str) -> KvFormat:
     """The KV cache format of a name; `auto` follows the checkpoint, then the model's dtype."""
-    if engine in _GGUF_ENGINES:
+    if engine in GGUF_ENGINES:
         return kv_format(name, dtype="float16", engine="llama.cpp")
     # what a GGUF file keeps in float32 says nothing of what the cache is kept in
     wide = scheme.method == "gguf" or scheme.dtype not in ("float16", "bfloat16", "float32")

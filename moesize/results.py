@@ -134,7 +134,10 @@ class KvCache:
 class Compute:
     """Work per token, and the bounds that bandwidth, peak rate and links set at the asked concurrency.
 
-    `bytes_read_per_step` is of the busiest rank; tokens per second are of all sequences of all replicas.
+    `bytes_read_per_step` is of the busiest rank; tokens per second are of all sequences of all replicas. Weights in
+    host memory are of all GPUs together: `host_read_bytes_per_token` the CPU reads there to compute with,
+    `host_link_bytes_per_token` crosses to and from the GPUs. `bound_leaves_out` says that host memory's bandwidth was
+    needed and not given, so that the bound is that of the GPUs and links alone.
     """
 
     flops_per_token: int
@@ -144,7 +147,12 @@ class Compute:
     experts_touched_per_layer: float
     decode_tokens_per_second_bound: float | None
     seconds_to_first_token_bound: float | None
-    bound_by: Literal["bandwidth", "compute", "host link", "all-to-all"] | None
+    bound_by: Literal["bandwidth", "compute", "host link", "all-to-all", "host memory"] | None
+    host_weights_bytes: int
+    host_read_bytes_per_token: int
+    host_link_bytes_per_token: int
+    host_bandwidth_bytes_per_second: float | None
+    bound_leaves_out: Literal["host memory"] | None
 
 
 @dataclass(slots=True, eq=False, repr=False)

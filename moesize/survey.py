@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from moesize.answer import answer
 from moesize.compare import Comparison, Row, compare
 from moesize.curves import Curves, curves
 from moesize.engines.base import EngineOptions
@@ -17,7 +18,7 @@ from moesize.model.spec import ModelSpec
 from moesize.progress import Progress, steps
 from moesize.question import Question, choose_layout, evaluate
 from moesize.results import CheckResult, Verdict
-from moesize.sizing import answer, ask
+from moesize.sizing import ask
 
 DEFAULT_CASES: Final = 8
 _BEST_FIRST: Final[tuple[Verdict, ...]] = ("fits", "tight", "oom")

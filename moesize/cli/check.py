@@ -44,6 +44,7 @@ def check(
     max_num_batched_tokens: opt.BatchedTokens = None,
     max_num_seqs: opt.Seqs = None,
     cpu_offload: opt.CpuOffload = 0.0,
+    host_bandwidth: opt.HostBandwidth = None,
     n_gpu_layers: opt.GpuLayers = None,
     n_cpu_moe: opt.CpuMoe = None,
     flash_attention: opt.FlashAttention = None,
@@ -109,7 +110,7 @@ def check(
         if calibration is not None:
             raise InputError("a calibration was measured on one card; name it with --gpu")
         return _smallest(asked, settings, fmt, output_path, detail, strict=strict)
-    result = size(asked, gpu, calibration=calibration, **settings)
+    result = size(asked, gpu, calibration=calibration, host_bandwidth=host_bandwidth, **settings)
     _show(result, fmt, output_path, detail)
     return 0 if result.verdict == "fits" or (result.verdict == "tight" and not strict) else 1
 

@@ -108,6 +108,9 @@ Seqs = Annotated[int | None, typer.Option("--max-num-seqs", "--parallel", help="
 CpuOffload = Annotated[
     float, typer.Option("--cpu-offload", "--cpu-offload-gb", help="GiB of weights per GPU kept in host memory.")
 ]
+HostBandwidth = Annotated[
+    str | None, typer.Option("--host-bandwidth", help="Host memory: GB/s, or channels (2xDDR5-5600). For speed bounds.")
+]
 GpuLayers = Annotated[
     int | None, typer.Option("--n-gpu-layers", "-ngl", help="llama.cpp: layers on the GPU; the rest in host memory.")
 ]

@@ -1,6 +1,7 @@
 """Bytes a step reads and sends, and the time bandwidth, peak rate and links set for it. Real servers take longer."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from math import prod
 from typing import Literal, NamedTuple
 
@@ -12,7 +13,7 @@ from moesize.model.spec import Kind, ModelSpec, Role
 from moesize.quant.scheme import QuantScheme
 from moesize.quant.sizes import typical_bits
 
-Binds = Literal["bandwidth", "compute", "host link", "all-to-all"]
+Binds = Literal["bandwidth", "compute", "host link", "all-to-all", "host memory"]
 
 #: Rows of a table are looked up, not read whole; towers and encoders have done their work before decoding.
 _NOT_READ = (Role.EMBEDDING, Role.POSITION_EMBEDDING, Role.VISION, Role.AUDIO)
@@ -21,18 +22,26 @@ _SENT_BYTES = 2
 
 
 class StepTime(NamedTuple):
-    """The least seconds a step takes on one rank, by what it waits for; None where the GPU's figure is not known."""
+    """The least seconds a step takes on one rank, by what it waits for; None where the GPU's figure is not known.
+
+    `host_memory` is what the CPU takes to read the weights it computes with, while the GPU waits.
+    """
 
     bandwidth: float | None
     compute: float | None
-    host_link: float
-    all_to_all: float
+    host_link: float = 0.0
+    all_to_all: float = 0.0
+    host_memory: float = 0.0
+    link_overlaps: bool = False
 
     @property
     def seconds(self) -> float | None:
-        """Memory and compute overlap; the links come on top."""
+        """Memory and compute overlap; the links and the CPU come on top, but for a link that is used ahead of need."""
         known = [t for t in (self.bandwidth, self.compute) if t is not None]
-        return max(known) + self.host_link + self.all_to_all if known else None
+        if not known and not self.host_memory:
+            return None
+        busy = max(known, default=0.0) + self.all_to_all + self.host_memory
+        return max(busy, self.host_link) if self.link_overlaps else busy + self.host_link
 
     @property
     def binds(self) -> Binds | None:
@@ -42,6 +51,7 @@ class StepTime(NamedTuple):
             "compute": self.compute,
             "host link": self.host_link,
             "all-to-all": self.all_to_all,
+            "host memory": self.host_memory,
         }
         longest = max(times, key=lambda name: times[name] or 0.0)
         return longest if times[longest] else None
@@ -61,12 +71,19 @@ def _read_bytes(tensor: RankTensor, scheme: QuantScheme, batch: int) -> float:
     whole, part = tensor.whole, tensor.part
     if part.role in _NOT_READ or is_encoder(part):
         return 0.0
-    if whole.tied_to:  # the head that shares the embedding's table reads all of it, in the model's dtype
-        return prod(part.shape) * 2.0 if part.kind is Kind.LINEAR else 0.0
-    held = scheme.tensor_bytes(whole) * prod(part.shape) * part.copies / (prod(whole.shape) * whole.copies)
+    if whole.tied_to:  # the head that shares the embedding's table reads all of it, as the table is stored
+        table = replace(whole, name=whole.tied_to, tied_to=None, role=Role.EMBEDDING, kind=Kind.EMBEDDING)
+        return held_bytes(RankTensor(table, part), scheme) if part.kind is Kind.LINEAR else 0.0
+    held = held_bytes(tensor, scheme)
     if not whole.experts:
         return held
     return held * expected_distinct_experts(whole.experts, whole.active_experts, batch) / whole.experts
+
+
+def held_bytes(tensor: RankTensor, scheme: QuantScheme) -> float:
+    """Bytes of a tensor on its rank: the rank's share of the elements."""
+    whole, part = tensor
+    return scheme.tensor_bytes(whole) * prod(part.shape) * part.copies / (prod(whole.shape) * whole.copies)
 
 
 def all_to_all_bytes(tensors: Iterable[RankTensor], hidden_size: int, tokens: float, ranks: int) -> float:
@@ -79,9 +96,7 @@ def all_to_all_bytes(tensors: Iterable[RankTensor], hidden_size: int, tokens: fl
     return 2 * hops * tokens / ranks * hidden_size * _SENT_BYTES * (ranks - 1) / ranks
 
 
-def step_time(
-    gpu: GpuSpec, *, read_bytes: float, flops: float, dtype: str, host_bytes: float, sent_bytes: float
-) -> StepTime:
+def step_time(gpu: GpuSpec, *, read_bytes: float, flops: float, dtype: str, sent_bytes: float = 0.0) -> StepTime:
     """The parts of a step's time on one rank.
 
     `dtype` names the peak rate the products run at; where the GPU has no such rate, its bf16 or fp16 rate counts.
@@ -91,6 +106,5 @@ def step_time(
     return StepTime(
         bandwidth=read_bytes / gpu.bandwidth_bytes_per_second if gpu.bandwidth_bytes_per_second else None,
         compute=flops / (peak * 1e12) if peak else None,
-        host_link=host_bytes / gpu.host_bytes_per_second if gpu.host_bytes_per_second else 0.0,
         all_to_all=sent_bytes / gpu.peer_bytes_per_second if gpu.peer_bytes_per_second else 0.0,
     )

@@ -127,6 +127,36 @@ class KvPool(NamedTuple):
     state_bytes_per_sequence: int
 
 
+class Held(NamedTuple):
+    """Weights in one place, by how a step reads them.
+
+    Attributes:
+        dense_bytes: Read whole by every step.
+        expert_bytes: Routed experts; a step reads those its tokens select.
+        cache_share: The part of every sequence's cache that lies beside them.
+    """
+
+    dense_bytes: int
+    expert_bytes: int
+    cache_share: float = 0.0
+
+
+class Hybrid(NamedTuple):
+    """A model computed on GPUs and on the CPU, each with the weights beside it.
+
+    Attributes:
+        gpus: What each GPU holds, in order.
+        host: What is in host memory.
+        crossing_bytes_per_token: Hidden states one token sends over PCIe and back where the CPU computes.
+        gpu_batch_tokens: From so many tokens on, a step copies host weights to the first GPU and computes there.
+    """
+
+    gpus: tuple[Held, ...]
+    host: Held
+    crossing_bytes_per_token: int
+    gpu_batch_tokens: int
+
+
 class EnginePlan(NamedTuple):
     """What the engine does on the fullest rank.
 
@@ -143,6 +173,7 @@ class EnginePlan(NamedTuple):
         notes: Sentences for the report.
         host_bytes: Weights kept in host memory.
         host_read_bytes_per_token: Of those, what one token needs.
+        hybrid: How weights are read, where the CPU computes a part of them.
     """
 
     version: str
@@ -157,6 +188,7 @@ class EnginePlan(NamedTuple):
     notes: tuple[str, ...] = ()
     host_bytes: int = 0
     host_read_bytes_per_token: int = 0
+    hybrid: Hybrid | None = None
 
 
 class Engine(Protocol):

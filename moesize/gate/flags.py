@@ -8,72 +8,9 @@ TGI (https://huggingface.co/docs/text-generation-inference/reference/launcher), 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
-Kind = Literal["text", "integer", "number", "switch", "bytes", "json"]
-
-#: What each setting holds. Names are the fields of `Deployment`, or are worked up into them by `settings`.
-KINDS: Final[Mapping[str, Kind]] = {
-    "model": "text",
-    "served_model_name": "text",
-    "revision": "text",
-    "quantization": "text",
-    "dtype": "text",
-    "kv_cache_dtype": "text",
-    "max_model_len": "integer",
-    "max_num_seqs": "integer",
-    "max_num_batched_tokens": "integer",
-    "tensor_parallel": "integer",
-    "pipeline_parallel": "integer",
-    "data_parallel": "integer",
-    "data_parallel_local": "integer",
-    "dp_attention": "switch",
-    "expert_parallel": "switch",
-    "expert_parallel_size": "integer",
-    "redundant_experts": "integer",
-    "all_to_all": "text",
-    "gpu_memory_utilization": "number",
-    "kv_cache_memory_bytes": "bytes",
-    "cpu_offload_gib": "number",
-    "enforce_eager": "switch",
-    "draft_model": "text",
-    "speculative_config": "json",
-    "speculative_method": "text",
-    "speculative_tokens": "integer",
-    "decode_context_parallel": "integer",
-    "prefix_caching": "switch",
-    "max_cudagraph_capture_size": "integer",
-    "language_model_only": "switch",
-    "eplb_config": "json",
-    "enable_lora": "switch",
-    "max_loras": "integer",
-    "gpu_layers": "integer",
-    "cpu_moe": "switch",
-    "cpu_moe_layers": "integer",
-    "override_tensor": "text",
-    "device": "text",
-    "nodes": "integer",
-    "config_file": "text",
-    "gguf_file": "text",
-    "role": "text",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """The flags of one engine."""
-
-    flags: Mapping[str, str]
-    #: Environment variables the engine reads; a flag wins over them.
-    environment: Mapping[str, str] = field(default_factory=dict)
-    #: Flags without a value that no prefix betrays as such.
-    switches: frozenset[str] = frozenset()
-    #: Other flags of the engine: an abbreviation that one of them also begins with is ambiguous.
-    others: frozenset[str] = frozenset()
-    #: Python's argparse takes any unambiguous beginning of a flag.
-    abbreviates: bool = False
-
+from moesize.gate.dialect import Dialect
 
 VLLM: Final = Dialect(
     flags={
@@ -126,22 +63,22 @@ VLLM: Final = Dialect(
     switches=frozenset(("trust-remote-code", "headless", "async-scheduling", "skip-tokenizer-init", "h", "help")),
     others=frozenset(
         (
-            *("api-key", "all2all-backend", "attention-backend", "block-size", "chat-template"),
+            *("api-key", "attention-backend", "block-size", "chat-template"),
             *("compilation-config", "config-format", "cpu-offload-params", "data-parallel-address"),
             *("data-parallel-backend", "data-parallel-rank", "data-parallel-rpc-port"),
             *("data-parallel-start-rank", "data-parallel-hybrid-lb", "data-parallel-external-lb"),
             *("disable-custom-all-reduce", "distributed-executor-backend"),
             *("download-dir", "enable-auto-tool-choice", "enable-chunked-prefill", "enable-eplb"),
-            *("enable-lora-bias", "enable-sleep-mode", "enforce-eager"),
-            *("generation-config", "gpu-memory-utilization", "hf-config-path", "hf-overrides", "hf-token"),
-            *("kv-cache-dtype", "kv-cache-memory-bytes", "kv-events-config", "kv-transfer-config"),
+            *("enable-lora-bias", "enable-sleep-mode"),
+            *("generation-config", "hf-config-path", "hf-overrides", "hf-token"),
+            *("kv-events-config", "kv-transfer-config"),
             *("load-format", "long-prefill-token-threshold", "lora-dtype", "lora-modules", "max-cpu-loras"),
             *("max-log-len", "max-logprobs", "max-long-partial-prefills"),
             *("max-lora-rank", "max-num-partial-prefills", "max-parallel-loading-workers"),
             *("max-seq-len-to-capture", "mm-processor-kwargs", "model-class-overrides", "model-impl"),
             *("model-loader-extra-config", "node-rank", "num-gpu-blocks-override", "num-lookahead-slots"),
             *("num-scheduler-steps", "pooler-config", "prefill-context-parallel-size"),
-            *("quantization-param-path", "rope-scaling", "rope-theta", "served-model-name"),
+            *("quantization-param-path", "rope-scaling", "rope-theta"),
             *("speculative-draft-tensor-parallel-size", "stream-interval", "swap-space", "tokenizer"),
             *("tokenizer-mode", "tokenizer-revision"),
         )
@@ -190,10 +127,10 @@ SGLANG: Final = Dialect(
     switches=frozenset(("trust-remote-code", "skip-tokenizer-init", "is-embedding", "h", "help")),
     others=frozenset(
         (
-            *("chunked-prefill-size", "context-length", "cuda-graph-bs", "cuda-graph-max-bs"),
-            *("disable-cuda-graph-padding", "enable-dp-lm-head", "ep-dispatch-algorithm", "kv-cache-dtype"),
+            *("cuda-graph-bs", "cuda-graph-max-bs"),
+            *("disable-cuda-graph-padding", "enable-dp-lm-head", "ep-dispatch-algorithm"),
             *("load-format", "max-lora-rank", "max-prefill-tokens", "max-queued-requests", "max-total-tokens"),
-            *("mem-fraction-static", "model-impl", "model-loader-extra-config", "moe-dense-tp-size"),
+            *("model-impl", "model-loader-extra-config", "moe-dense-tp-size"),
             *("moe-runner-backend", "quantization-param-path", "speculative-algorithm"),
             *("speculative-draft-attention-backend", "speculative-draft-model-revision", "tool-call-parser"),
         )

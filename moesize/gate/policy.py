@@ -26,22 +26,22 @@ until = 2027-01-31                      # optional; the last day it holds
 ```
 """
 
-import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from moesize.errors import InputError, MoesizeError, UnknownNameError, printable
+from moesize.errors import InputError, UnknownNameError, printable
 from moesize.gate.demands import Demands
 from moesize.gate.discover import read_text
 from moesize.gate.document import Position
 from moesize.gate.findings.base import Level
+from moesize.gate.globs import matches_any
+from moesize.gate.policy_values import known_gpu, only_known, shown_path, tables, texts, with_demands
 from moesize.gate.rules import RULES
-from moesize.units import parse_bytes
 
 #: Looked for in the root, in this order; the last one counts only where it has the table.
 FILES: Final = ("moesize.toml", ".moesize.toml", "pyproject.toml")
@@ -96,7 +96,7 @@ class Policy:
         found = self.demands
         for paths, document in self.overrides:
             if matches_any(file, paths):
-                found = _demands(document, found, _shown(self.path))
+                found = with_demands(document, found, shown_path(self.path))
         return found
 
 
@@ -120,25 +120,25 @@ def load_policy(path: Path | None) -> Policy:
     document = _load(path)
     if path.name == "pyproject.toml":
         document = document.get("tool", {}).get("moesize", {})
-    shown = _shown(path)
-    _known(document, _TOP, shown)
+    shown = shown_path(path)
+    only_known(document, _TOP, shown)
     overrides = []
-    for entry in _tables(document, "override", shown):
-        _known(entry, (*_DEMANDS, "paths"), f"{shown}: override")
-        if not _texts(entry, "paths", shown):
+    for entry in tables(document, "override", shown):
+        only_known(entry, (*_DEMANDS, "paths"), f"{shown}: override")
+        if not texts(entry, "paths", shown):
             raise InputError(f"{shown}: an override says for which `paths`")
         own = {key: value for key, value in entry.items() if key != "paths"}
-        _demands(own, Demands(), shown)
-        overrides.append((_texts(entry, "paths", shown), own))
+        with_demands(own, Demands(), shown)
+        overrides.append((texts(entry, "paths", shown), own))
     baseline = document.get("baseline")
     if baseline is not None and not isinstance(baseline, str):
         raise InputError(f"{shown}: baseline is the path of a file")
     return Policy(
         path=path,
-        demands=_demands({k: v for k, v in document.items() if k in _DEMANDS}, Demands(), shown),
+        demands=with_demands({k: v for k, v in document.items() if k in _DEMANDS}, Demands(), shown),
         overrides=tuple(overrides),
         fail_on=fail_on(document["fail-on"], shown) if "fail-on" in document else Policy().fail_on,
-        ignores=tuple(_ignore(entry, shown) for entry in _tables(document, "ignore", shown)),
+        ignores=tuple(_ignore(entry, shown) for entry in tables(document, "ignore", shown)),
         baseline=baseline,
     )
 
@@ -175,136 +175,24 @@ def with_gpu(policy: Policy, gpu: str) -> Policy:
     Raises:
         MoesizeError: a GPU nothing is known by.
     """
-    _gpu(gpu, "--gpu")
+    known_gpu(gpu, "--gpu")
     overrides = tuple((paths, {k: v for k, v in own.items() if k != "gpu"}) for paths, own in policy.overrides)
     return replace(policy, demands=replace(policy.demands, gpu=gpu), overrides=overrides)
-
-
-def matches_any(file: str, patterns: Iterable[str]) -> bool:
-    """Whether a path matches one of some globs; `**` crosses folders, and a folder stands for all below it."""
-    return any(_pattern(pattern).fullmatch(file) for pattern in patterns)
-
-
-def _pattern(glob: str) -> re.Pattern[str]:
-    known = _patterns.get(glob)
-    if known is None:
-        text = glob.removeprefix("./").rstrip("/")
-        words = re.split(r"(\*\*/|\*+|\?)", text)
-        kinds = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-        body = "".join(kinds.get(word) or (".*" if word.startswith("**") else re.escape(word)) for word in words)
-        known = _patterns[glob] = re.compile(f"{body}(?:/.*)?")
-    return known
-
-
-_patterns: dict[str, re.Pattern[str]] = {}
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{_shown(path)} is not valid TOML: {printable(str(error))}") from None
+        raise InputError(f"{shown_path(path)} is not valid TOML: {printable(str(error))}") from None
     except RecursionError:
-        raise InputError(f"{_shown(path)} is nested too deeply") from None
+        raise InputError(f"{shown_path(path)} is nested too deeply") from None
     except InputError as error:
-        raise InputError(f"{_shown(path)} {error}") from None
-
-
-def _shown(path: Path | None) -> str:
-    return printable(str(path)) if path else "the policy"
-
-
-def _known(document: Mapping[str, Any], keys: tuple[str, ...], shown: str) -> None:
-    for key in document:
-        if key not in keys:
-            raise UnknownNameError("key", key, keys, f"in {shown}; known are {', '.join(keys)}")
-
-
-def _demands(document: Mapping[str, Any], base: Demands, shown: str) -> Demands:
-    """`base` with what a table says laid over it."""
-    found = base
-    for key, value in document.items():
-        if key == "gpu":
-            found = replace(found, gpu=_gpu(value, shown))
-        elif key == "pools":
-            pools = {name: _gpu(gpu, f"{shown}: pools") for name, gpu in _table(value, key, shown).items()}
-            found = replace(found, pools={**base.pools, **pools})
-        elif key == "models":
-            found = replace(found, models={**base.models, **_table(value, key, shown)})
-        elif key == "context":
-            found = replace(found, context_tokens=_count(value, key, shown))
-        elif key == "concurrency":
-            found = replace(found, concurrency=_count(value, key, shown))
-        elif key == "min-headroom":
-            n_bytes, share = _headroom(value, shown)
-            found = replace(found, headroom_bytes=n_bytes, headroom_share=share)
-        elif key == "allowed-gpus":
-            found = replace(found, allowed_gpus=_allowed(_texts(document, key, shown), shown))
-        elif key == "max-price":
-            found = replace(found, max_usd_per_hour=_price(value, shown))
-        else:
-            found = replace(found, levels={**base.levels, **_levels(_table(value, key, shown), shown)})
-    return found
-
-
-def _gpu(value: object, shown: str) -> str:
-    from moesize.hardware.gpu import load_gpu  # noqa: PLC0415  only policies that name GPUs need it
-
-    if not isinstance(value, str):
-        raise InputError(f"{shown}: a GPU is a name, not {printable(repr(value), 40)}")
-    try:
-        load_gpu(value)
-    except MoesizeError as error:
-        raise InputError(f"{shown}: {error}") from None
-    return value
-
-
-def _allowed(names: tuple[str, ...], shown: str) -> tuple[str, ...]:
-    """Ids of the cards some names stand for; a name of several cards allows them all."""
-    from moesize.hardware import catalogue  # noqa: PLC0415
-
-    try:
-        return tuple(dict.fromkeys(gpu_id for name in names for gpu_id in catalogue.find(name)))
-    except MoesizeError as error:
-        raise InputError(f"{shown}: allowed-gpus: {error}") from None
-
-
-def _count(value: object, key: str, shown: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{shown}: {key} is a whole number of at least 1, not {printable(repr(value), 40)}")
-    return value
-
-
-def _price(value: object, shown: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
-        raise InputError(f"{shown}: max-price is USD an hour, not {printable(repr(value), 40)}")
-    return float(value)
-
-
-def _headroom(value: object, shown: str) -> tuple[int, float]:
-    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d{1,2}(?:\.\d+)?)\s*%\s*", value)):
-        return 0, float(match.group(1)) / 100
-    if not isinstance(value, str):
-        raise InputError(f'{shown}: min-headroom is written like "2GiB" or "5%"')
-    try:
-        return parse_bytes(value), 0.0
-    except InputError as error:
-        raise InputError(f"{shown}: min-headroom: {error}") from None
-
-
-def _levels(table: Mapping[str, str], shown: str) -> dict[str, Level | None]:
-    found: dict[str, Level | None] = {}
-    for rule, word in table.items():
-        if rule not in RULES:
-            raise UnknownNameError("rule", rule, RULES, f"in {shown}: levels")
-        if word != "off" and word not in tuple(Level):
-            raise InputError(f"{shown}: levels.{rule} is {printable(word, 40)!r}; use off, {', '.join(Level)}")
-        found[rule] = None if word == "off" else Level(word)
-    return found
+        raise InputError(f"{shown_path(path)} {error}") from None
 
 
 def _ignore(entry: Mapping[str, Any], shown: str) -> Ignore:
-    _known(entry, _IGNORE, f"{shown}: ignore")
+    only_known(entry, _IGNORE, f"{shown}: ignore")
     rule, reason, until = entry.get("rule"), entry.get("reason"), entry.get("until")
     if not isinstance(rule, str) or rule not in RULES:
         raise UnknownNameError("rule", str(rule), RULES, f"in {shown}: ignore")
@@ -319,24 +207,4 @@ def _ignore(entry: Mapping[str, Any], shown: str) -> Ignore:
     about = entry.get("object")
     if about is not None and not isinstance(about, str):
         raise InputError(f"{shown}: the ignore of {rule} is about no object: {printable(repr(about), 40)}")
-    return Ignore(rule, _texts(entry, "paths", shown), about, reason.strip(), until)
-
-
-def _table(value: object, key: str, shown: str) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise InputError(f"{shown}: {key} is a table of names")
-    return value
-
-
-def _tables(document: Mapping[str, Any], key: str, shown: str) -> list[Mapping[str, Any]]:
-    value = document.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise InputError(f"{shown}: {key} is a list of tables, written [[{key}]]")
-    return value
-
-
-def _texts(document: Mapping[str, Any], key: str, shown: str) -> tuple[str, ...]:
-    value = document.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise InputError(f"{shown}: {key} is a list of strings")
-    return tuple(value)
+    return Ignore(rule, texts(entry, "paths", shown), about, reason.strip(), until)

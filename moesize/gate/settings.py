@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from moesize.gate.dialect import KINDS, Dialect
 from moesize.gate.document import Node, Position
 from moesize.gate.expansion import Variables, is_unresolved
 from moesize.gate.facts import Note
-from moesize.gate.flags import KINDS, Dialect
 from moesize.gate.shell import Word
 
 _TRUTH: Final = frozenset(("true", "false", "1", "0", "yes", "no"))

@@ -27,6 +27,7 @@ class GpuSpec:
         peer_link: link to the other devices of the node, e.g. `nvlink`.
         peer_bytes_per_second: that link in one direction, per device.
         unified: the device shares its memory with the CPU.
+        host_memory_bytes_per_second: bandwidth of the host's own memory; a fact of the machine, so only users know it.
         mig_profile: the slice, when this is one.
         sources: for each figure (`memory.usable_total_mib`, `tdp_w`, …) an address, or how it was derived.
     """
@@ -56,6 +57,7 @@ class GpuSpec:
     notes: tuple[str, ...]
     sources: Mapping[str, str]
     mig_profile: str | None = None
+    host_memory_bytes_per_second: float | None = None
 
 
 def pcie_bytes_per_second(generation: int, lanes: int) -> float:

@@ -1,4 +1,4 @@
-"""Weights by layer, and how many layers' experts stay on a GPU when the rest is kept in host memory."""
+"""Weights by layer: what can be put on a GPU or kept in host memory, one layer or its experts at a time."""
 
 from typing import NamedTuple
 
@@ -28,28 +28,6 @@ class LayerWeights(NamedTuple):
     output_bytes: int
     active_share: float
     largest_expert_tensors: dict[int, int]
-
-
-class HostExperts(NamedTuple):
-    """The answer to "how many expert layers stay on this GPU?".
-
-    Attributes:
-        gpu_layers: Layers whose experts stay on the GPU.
-        host_layers: Layers whose experts are kept in host memory (`--n-cpu-moe`).
-        gpu_bytes: Weights on the GPU.
-        host_bytes: Experts in host memory.
-        host_read_bytes_per_token: Bytes of experts one token selects there: over PCIe where the GPU computes them, from
-            host memory where the CPU does; either link's rate divided by it bounds tokens per second.
-        activation_bytes_per_token: What crosses PCIe instead when the CPU computes them: a hidden state there and back
-            for each layer, in float32.
-    """
-
-    gpu_layers: int
-    host_layers: int
-    gpu_bytes: int
-    host_bytes: int
-    host_read_bytes_per_token: int
-    activation_bytes_per_token: int
 
 
 def layer_weights(spec: ModelSpec, scheme: QuantScheme) -> LayerWeights:
@@ -83,34 +61,3 @@ def layer_weights(spec: ModelSpec, scheme: QuantScheme) -> LayerWeights:
     share = counts.per_token / counts.routed if counts.routed else 0.0
     largest = {layer: sum(sorted(sizes)[-2:]) for layer, sizes in matrices.items()}
     return LayerWeights(experts, other, tables, output, share, largest)
-
-
-def most_layers_on_gpu(weights: LayerWeights, available_bytes: int, *, hidden_size: int = 0) -> HostExperts | None:
-    """The most layers whose experts fit beside everything else on one GPU; None when not even the rest fits.
-
-    Layers are taken from the last on, as `--n-cpu-moe` leaves the first ones in host memory.
-
-    Args:
-        weights: The model's, from `layer_weights`.
-        available_bytes: What is left for weights, with caches, buffers and the context taken off.
-        hidden_size: Width of the residual stream, for what crosses PCIe.
-    """
-    fixed = sum(weights.other_bytes.values()) + weights.output_bytes
-    if fixed > available_bytes:
-        return None
-    held, kept = fixed, 0
-    order = sorted(weights.expert_bytes, reverse=True)
-    for layer in order:
-        if held + weights.expert_bytes[layer] > available_bytes:
-            break
-        held += weights.expert_bytes[layer]
-        kept += 1
-    moved = [weights.expert_bytes[layer] for layer in order[kept:]]
-    return HostExperts(
-        gpu_layers=kept,
-        host_layers=len(moved),
-        gpu_bytes=held,
-        host_bytes=sum(moved),
-        host_read_bytes_per_token=round(sum(moved) * weights.active_share),
-        activation_bytes_per_token=len(moved) * hidden_size * 2 * 4,
-    )

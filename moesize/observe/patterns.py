@@ -1,12 +1,49 @@
 """Reading numbers and settings out of a log line. Every expression is linear in the line's length."""
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from moesize.observe.observation import Observation
 
 NUMBER = r"(\d{1,15}(?:\.\d{1,9})?)"
 COUNT = r"([\d,]{1,20})"
 _SPACED = r"[\s'\"]{0,3}"
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
+
+
+class Vocabulary(NamedTuple):
+    """How one engine words its log.
+
+    Attributes:
+        version: Finds the engine's version in a line.
+        stating: A line with one of these states settings.
+        settings: Our name -> (the engine's names, how the value is read).
+        figures: Words a line must have, the expression, and names of its groups; a group without one is passed over.
+    """
+
+    version: re.Pattern[str]
+    stating: Sequence[str]
+    settings: dict[str, tuple[tuple[str, ...], Any]]
+    figures: Sequence[tuple[str, re.Pattern[str], tuple[str, ...]]]
+
+
+def enter(line: str, seen: Observation, words: Vocabulary) -> bool:
+    """Enter the version, settings and figures a line states; whether it stated any."""
+    found = False
+    if version := words.version.search(line):
+        seen.version, found = version[1].rstrip(".-+"), True
+    if any(word in line for word in words.stating):
+        for name, value in take(line, words.settings).items():
+            seen.set(name, value)
+            found = True
+    for required, expression, names in words.figures:
+        if required in line and (match := expression.search(line)):
+            for name, text in zip(names, match.groups(), strict=True):
+                if name:
+                    seen.add(name, number(text))
+            found = True
+    return found
 
 
 def number(text: str) -> float:

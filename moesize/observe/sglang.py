@@ -6,7 +6,7 @@ Sources: sglang `model_executor/model_runner.py`, `mem_cache/memory_pool.py`, `m
 import re
 
 from moesize.observe.observation import Observation
-from moesize.observe.patterns import COUNT, NUMBER, fraction, number, take, whole
+from moesize.observe.patterns import COUNT, NUMBER, Vocabulary, enter, fraction, number, whole
 
 _FIGURES: tuple[tuple[str, re.Pattern[str], tuple[str, ...]], ...] = tuple(
     (words, re.compile(expression), names)
@@ -38,6 +38,7 @@ _SETTINGS = {
     "quantization": (("quantization",), lambda text: text),
 }
 _STATING = ("server_args", "ServerArgs(", "max_total_num_tokens=")
+_WORDS = Vocabulary(_VERSION, _STATING, _SETTINGS, _FIGURES)
 
 
 def claims(line: str) -> bool:
@@ -47,18 +48,7 @@ def claims(line: str) -> bool:
 
 def read(line: str, seen: Observation) -> bool:
     """Enter what a line says; whether it said anything."""
-    found = False
-    if version := _VERSION.search(line):
-        seen.version, found = version[1], True
-    if any(words in line for words in _STATING):
-        for name, value in take(line, _SETTINGS).items():
-            seen.set(name, value)
-            found = True
-    for words, expression, names in _FIGURES:
-        if words in line and (match := expression.search(line)):
-            for name, text in zip(names, match.groups(), strict=True):
-                seen.add(name, number(text))
-            found = True
+    found = enter(line, seen, _WORDS)
     return _pools(line, seen) or _ends(line, seen) or found
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from moesize.observe.observation import Observation
-from moesize.observe.patterns import COUNT, NUMBER, flag, fraction, number, take, whole
+from moesize.observe.patterns import COUNT, NUMBER, Vocabulary, enter, flag, fraction, number, whole
 
 _GIB = r"\s?Gi?B"
 
@@ -91,6 +91,7 @@ _SETTINGS = {
 #: Lines that state settings: the engine's, the server's arguments, and single announcements.
 _STATING = ("LLM engine (v", "non-default args", "args: Namespace", "Chunked prefill is enabled", "Setting max_num_")
 _VERSION = re.compile(r"(?:LLM engine \(v|vLLM API server version |vLLM version:? v?)(\d{1,3}\.\d{1,3}[\w.+-]{0,60})")
+_WORDS = Vocabulary(_VERSION, _STATING, _SETTINGS, _FIGURES)
 _TOTAL_FRACTION = re.compile(
     rf"(?:gpu_memory_utilization[ =]\(?|[dD]esired GPU memory utilization (?:is )?\(){NUMBER}[,) ]?"
 )
@@ -118,19 +119,7 @@ def claims(line: str) -> bool:
 
 def read(line: str, seen: Observation) -> bool:
     """Enter what a line says; whether it said anything."""
-    found = False
-    if version := _VERSION.search(line):
-        seen.version, found = version[1].rstrip(".-+"), True
-    if any(words in line for words in _STATING):
-        for name, value in take(line, _SETTINGS).items():
-            seen.set(name, value)
-            found = True
-    for words, expression, names in _FIGURES:
-        if words in line and (match := expression.search(line)):
-            for name, text in zip(names, match.groups(), strict=True):
-                if name:
-                    seen.add(name, number(text))
-            found = True
+    found = enter(line, seen, _WORDS)
     return _facts(line, seen) or found
 
 

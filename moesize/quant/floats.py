@@ -13,7 +13,17 @@ from moesize.units import ceil_div
 
 
 @dataclass(frozen=True, slots=True)
-class Fp8Tensor(Layout):
+class _EightBits(Layout):
+    """Floats of one byte; what differs is their scales."""
+
+    @property
+    def bits(self) -> float:
+        """Of a weight."""
+        return 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fp8Tensor(_EightBits):
     """FP8 with one scale for the whole matrix, and one for its inputs when they are static."""
 
     static_inputs: bool = False
@@ -24,11 +34,6 @@ class Fp8Tensor(Layout):
     def name(self) -> str:
         """For the report."""
         return "fp8 per tensor"
-
-    @property
-    def bits(self) -> float:
-        """Of a weight."""
-        return 8.0
 
     def arrays(self, out_features: int, in_features: int) -> tuple[Array, ...]:
         """Weight, its scale, the inputs' scale."""
@@ -42,7 +47,7 @@ class Fp8Tensor(Layout):
 
 
 @dataclass(frozen=True, slots=True)
-class Fp8Channel(Layout):
+class Fp8Channel(_EightBits):
     """FP8 with one scale per output row."""
 
     scale_dtype: str = "float32"
@@ -51,11 +56,6 @@ class Fp8Channel(Layout):
     def name(self) -> str:
         """For the report."""
         return "fp8 per channel"
-
-    @property
-    def bits(self) -> float:
-        """Of a weight."""
-        return 8.0
 
     def arrays(self, out_features: int, in_features: int) -> tuple[Array, ...]:
         """Weight and a column of scales."""
@@ -66,7 +66,7 @@ class Fp8Channel(Layout):
 
 
 @dataclass(frozen=True, slots=True)
-class Fp8Block(Layout):
+class Fp8Block(_EightBits):
     """FP8 with one scale per tile; tiles at the edges are padded, so a partial one has a scale too."""
 
     block: tuple[int, int] = (128, 128)
@@ -78,11 +78,6 @@ class Fp8Block(Layout):
         """For the report."""
         return f"fp8 {self.block[0]}x{self.block[1]}"
 
-    @property
-    def bits(self) -> float:
-        """Of a weight."""
-        return 8.0
-
     def arrays(self, out_features: int, in_features: int) -> tuple[Array, ...]:
         """Weight and the grid of scales."""
         rows, columns = self.block
@@ -93,18 +88,13 @@ class Fp8Block(Layout):
 
 
 @dataclass(frozen=True, slots=True)
-class MxFp8(Layout):
+class MxFp8(_EightBits):
     """FP8 with a power-of-two scale (one byte) per 32 weights of a row."""
 
     @property
     def name(self) -> str:
         """For the report."""
         return "mxfp8"
-
-    @property
-    def bits(self) -> float:
-        """Of a weight."""
-        return 8.0
 
     def arrays(self, out_features: int, in_features: int) -> tuple[Array, ...]:
         """Weight and scales."""

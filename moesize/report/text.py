@@ -10,7 +10,7 @@ from rich.text import Text
 
 from moesize.report.detail import Detail
 from moesize.report.figures import flops, gib, parameters, percent, size, words
-from moesize.results import CheckResult, TermOut
+from moesize.results import CheckResult, Compute, TermOut
 
 VERDICT_STYLE = {"fits": "bold green", "tight": "bold yellow", "oom": "bold red"}
 VERDICT_WORDS = {"fits": "FITS", "tight": "TIGHT", "oom": "OUT OF MEMORY"}
@@ -27,6 +27,8 @@ _MAX_WIDTH = 100
 _NARROW = 80
 _SHORT_CHANGE = 28
 _NAME_COLUMNS = 26
+#: Slower than this, tokens per second are shown with a decimal.
+_ROUND_RATE = 10
 
 
 def render(report: CheckResult, detail: Detail = Detail.USUAL) -> RenderableType:
@@ -152,9 +154,24 @@ def _facts(report: CheckResult) -> list[Text]:
     decode, prefill = flops(compute.flops_per_token), flops(compute.prefill_flops_per_token)
     lines.append(_fact("per token", f"{decode} to decode at {report.workload.context:,} tokens, {prefill} to prefill"))
     if compute.decode_tokens_per_second_bound:
-        bound = f"{compute.decode_tokens_per_second_bound:,.0f} tokens/s at most, by {compute.bound_by}"
+        rate = compute.decode_tokens_per_second_bound
+        bound = f"{rate:,.0f}" if rate >= _ROUND_RATE else f"{rate:.2g}"
+        bound += f" tokens/s at most, by {compute.bound_by}"
         lines.append(_fact("decoding", f"{bound} ({size(compute.bytes_read_per_step)} read a step per GPU)"))
+    if compute.host_read_bytes_per_token or compute.host_link_bytes_per_token:
+        lines.append(_fact("host", _host(compute)))
     return lines
+
+
+def _host(compute: Compute) -> str:
+    """What weights in host memory cost a token, and what the bound does not count."""
+    text = f"{size(compute.host_weights_bytes)} of weights in host memory; a token"
+    if compute.host_read_bytes_per_token:
+        text += f" reads {size(compute.host_read_bytes_per_token)} there and"
+    text += f" moves {size(compute.host_link_bytes_per_token)} over the host link"
+    if compute.bound_leaves_out:
+        text += "; the bound leaves out host memory: --host-bandwidth 2xDDR5-5600, or yours"
+    return text
 
 
 def _share(report: CheckResult) -> str:

@@ -39,6 +39,7 @@ ROWS = (
         "one question, answered",
         (
             "sizing",
+            "answer",
             "advice",
             "calibration",
             "curves",

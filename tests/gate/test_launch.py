@@ -4,6 +4,7 @@ import pytest
 
 from moesize.gate.document import Position
 from moesize.gate.expansion import GPU_COUNT, evaluate, expand_compose, expand_dollar, expand_kubernetes
+from moesize.gate.flags import DIALECTS
 from moesize.gate.launch import Container, find_launches
 from moesize.gate.shell import Script, Word
 
@@ -187,3 +188,8 @@ def test_kubernetes_and_compose_dollars():
 )
 def test_arithmetic(text, value):
     assert evaluate(text, {}) == value
+
+
+def test_a_flag_is_either_read_or_another() -> None:
+    for engine, dialect in DIALECTS.items():
+        assert not dialect.others & set(dialect.flags), engine

@@ -13,7 +13,8 @@ from moesize.data import data_dir
 from moesize.errors import InputError, MoesizeError
 from moesize.gate.baseline import baseline_text, load_baseline
 from moesize.gate.findings.base import Level
-from moesize.gate.policy import Policy, fail_on, find_policy, load_policy, matches_any, with_gpu
+from moesize.gate.globs import matches_any
+from moesize.gate.policy import Policy, fail_on, find_policy, load_policy, with_gpu
 from moesize.gate.run import Run, baseline_keys, with_baseline
 from moesize.units import GIB
 

@@ -8,21 +8,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from moesize.engines.base import EnginePlan, KvPool, Request, Term, exact
+from moesize.engines.base import EnginePlan, Hybrid, KvPool, Request, Term, exact
 from moesize.engines.llama_cpp import cells as kv_cells
 from moesize.engines.llama_cpp.buffers import Graph, compute_bytes, dequantised_bytes
 from moesize.engines.llama_cpp.cells import Cells, layer_bytes, padded_context
-from moesize.engines.llama_cpp.placement import Device, Placement, device_weights, host_weights, place
+from moesize.engines.llama_cpp.placement import (
+    Device,
+    Placement,
+    crossing_bytes_per_token,
+    device_weights,
+    held_by,
+    held_by_host,
+    place,
+)
 from moesize.engines.paged import largest
 from moesize.engines.rules import VLLM_ONLY, Rules, refuse, rules_for
 from moesize.errors import InputError
 from moesize.memory.layout import Layout, LayoutError
-from moesize.memory.offload import LayerWeights, layer_weights, most_layers_on_gpu
+from moesize.memory.offload import LayerWeights, layer_weights
 from moesize.memory.weights import published_share_bytes
 from moesize.model.spec import ModelSpec
 from moesize.quant.kv import check_kv
 from moesize.quant.scheme import QuantScheme
-from moesize.units import MIB, gib
+from moesize.units import MIB
 
 _SOURCE = "https://github.com/ggml-org/llama.cpp/blob/master/src/llama-model.cpp"
 _REFUSED: Mapping[str, str] = {
@@ -80,7 +88,10 @@ class LlamaCpp:
         weights = layer_weights(request.spec, request.scheme)
         loads = device_loads(request, server, placement, weights, flash_attention=flash)
         fullest = max(loads, key=lambda load: load.total)
-        host, host_read = host_weights(placement, weights)
+        hybrid = _hybrid(
+            request, rules, placement, weights, loads, layer_bytes(request.spec, request.kv_format, server)
+        )
+        host = hybrid.host.dense_bytes + hybrid.host.expert_bytes + weights.input_bytes
         terms = (*_weight_terms(request, fullest), *self._other_terms(rules, fullest, request))
         pool = _pool(request, server, fullest, terms)
         return EnginePlan(
@@ -92,9 +103,10 @@ class LlamaCpp:
             max_num_batched_tokens=server.ubatch_tokens,
             max_num_seqs=server.slots,
             log_lines=_log_lines(loads, host),
-            notes=self._notes(request, rules, fullest, weights, placement, host, host_read),
+            notes=(rules.uncalibrated,) if rules.uncalibrated else (),
             host_bytes=host,
-            host_read_bytes_per_token=host_read,
+            host_read_bytes_per_token=hybrid.host.dense_bytes + round(hybrid.host.expert_bytes * weights.active_share),
+            hybrid=hybrid if any(hybrid.host) else None,
         )
 
     def _flash_attention(self, request: Request, rules: Rules) -> bool:
@@ -127,29 +139,6 @@ class LlamaCpp:
             terms.append(Term("cuBLAS scratch", "runtime", scratch, 0, scratch, "engine rule", what, source))
         return terms
 
-    def _notes(
-        self,
-        request: Request,
-        rules: Rules,
-        load: _Load,
-        weights: LayerWeights,
-        placement: Placement,
-        host: int,
-        host_read: int,
-    ) -> tuple[str, ...]:
-        notes = []
-        moved = placement.host_layers or placement.host_expert_layers
-        if moved:
-            notes.append(
-                f"{gib(host):.2f} GiB of weights are in host memory; a token reads {gib(host_read):.2f} GiB of them, so"
-                " host memory's bandwidth divided by that bounds tokens per second"
-            )
-        elif weights.expert_bytes and len(placement.devices) == 1:
-            notes += _expert_note(request, rules, load, weights)
-        if rules.uncalibrated:
-            notes.append(rules.uncalibrated)
-        return tuple(notes)
-
 
 class Ollama(LlamaCpp):
     """Ollama: llama.cpp's layout with Ollama's own defaults, which sizes each model for its parallel requests."""
@@ -167,7 +156,8 @@ def gguf_scheme(spec: ModelSpec, scheme: QuantScheme, engine: str) -> QuantSchem
     if scheme.method == "gguf":
         return scheme
     if scheme.method != "none":
-        raise InputError(f"{engine} loads GGUF files, not {scheme.name}; name a GGUF type, such as --quant q4_k_m")
+        like = "mxfp4_moe" if scheme.method == "mxfp4" else "q4_k_m"
+        raise InputError(f"{engine} loads GGUF files, not {scheme.name}; name a GGUF type, such as --quant {like}")
     from moesize.quant import gguf_mixes  # noqa: PLC0415  only what is not a GGUF yet needs it
 
     short = {"float16": "f16", "bfloat16": "bf16", "float32": "f32"}.get(scheme.dtype, "bf16")
@@ -250,24 +240,24 @@ def _pool(request: Request, server: Cells, load: _Load, terms: tuple[Term, ...])
     )
 
 
-def _expert_note(request: Request, rules: Rules, load: _Load, weights: LayerWeights) -> list[str]:
-    """How many expert layers would stay, when everything together does not fit."""
-    beside = load.cache + load.compute + round(rules.entry("context")["value"] * MIB)
-    if load.weights + beside <= request.gpu.memory_bytes:
-        return []
-    margin = rules.value("fit_target_mib") * MIB
-    copied = max(weights.largest_expert_tensors.values(), default=0)
-    found = most_layers_on_gpu(
-        weights, request.gpu.memory_bytes - beside - copied - margin, hidden_size=request.spec.hidden_size or 0
+def _hybrid(
+    request: Request,
+    rules: Rules,
+    placement: Placement,
+    weights: LayerWeights,
+    loads: list[_Load],
+    cache: Mapping[int, int],
+) -> Hybrid:
+    """Weights and caches by who computes with them; a layer's cache lies beside its attention."""
+    total = sum(cache.values())
+    shares = [load.cache / total if total else 0.0 for load in loads]
+    hidden, per_token = request.spec.hidden_size or 0, request.spec.experts.per_token
+    return Hybrid(
+        gpus=tuple(held_by(load.device, placement, weights, share) for load, share in zip(loads, shares, strict=True)),
+        host=held_by_host(placement, weights, max(0.0, 1 - sum(shares)) if placement.host_layers else 0.0),
+        crossing_bytes_per_token=crossing_bytes_per_token(placement, weights, hidden, per_token),
+        gpu_batch_tokens=rules.value("gpu_batch_tokens"),
     )
-    if found is None:
-        return []
-    text = (
-        f"--n-cpu-moe {found.host_layers} keeps the experts of {found.gpu_layers} layers on the GPU"
-        f" ({gib(found.gpu_bytes):.1f} GiB of weights) and {gib(found.host_bytes):.1f} GiB in host memory, of which a"
-        f" token reads {gib(found.host_read_bytes_per_token):.2f} GiB"
-    )
-    return [text]
 
 
 def _log_lines(loads: list[_Load], host: int) -> tuple[str, ...]:

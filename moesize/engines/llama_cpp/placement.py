@@ -8,9 +8,12 @@ the host.
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from moesize.engines.base import Held
 from moesize.errors import InputError
 from moesize.memory.offload import LayerWeights
 
+#: Hidden states are float32 between layers.
+_STATE_BYTES = 4
 #: `-ngl` that stands for everything.
 ALL_LAYERS = 10**6
 
@@ -73,13 +76,28 @@ def device_weights(device: Device, placement: Placement, weights: LayerWeights) 
     return experts, rest
 
 
-def host_weights(placement: Placement, weights: LayerWeights) -> tuple[int, int]:
-    """Bytes kept in host memory, and of them what one token reads (of experts, those it selects)."""
+def held_by(device: Device, placement: Placement, weights: LayerWeights, cache_share: float) -> Held:
+    """What one GPU reads of its own."""
+    experts, rest = device_weights(device, placement, weights)
+    return Held(rest, experts, cache_share)
+
+
+def held_by_host(placement: Placement, weights: LayerWeights, cache_share: float) -> Held:
+    """What the CPU computes with; the input embedding is in host memory too, but only looked up."""
     on_gpu = {i for device in placement.devices for i in device.layers}
-    moved = placement.host_expert_layers & on_gpu
+    layers = [*placement.host_layers, *(placement.host_expert_layers & on_gpu)]
     whole = sum(weights.other_bytes.get(i, 0) for i in placement.host_layers)
-    experts = [*placement.host_layers, *moved]
     output = 0 if any(device.output for device in placement.devices) else weights.output_bytes
-    held = whole + sum(weights.expert_bytes.get(i, 0) for i in experts) + output + weights.input_bytes
-    active = sum(weights.expert_bytes.get(i, 0) for i in experts) * weights.active_share
-    return held, round(whole + active + output)
+    return Held(whole + output, sum(weights.expert_bytes.get(i, 0) for i in layers), cache_share)
+
+
+def crossing_bytes_per_token(placement: Placement, weights: LayerWeights, hidden_size: int, per_token: int) -> int:
+    """Hidden states a token sends over PCIe, in float32: to the CPU's experts one, back one of each expert.
+
+    The products alone follow their weights to the CPU; weighting and adding the experts' outputs stays on the GPU
+    (`ggml_backend_sched_split_graph`). Whole layers on the CPU are one run, which ends with one hidden state.
+    """
+    on_gpu = {i for device in placement.devices for i in device.layers if i in weights.expert_bytes}
+    states = len(placement.host_expert_layers & on_gpu) * (1 + per_token)
+    states += bool(placement.host_layers and any(device.layers for device in placement.devices))
+    return states * hidden_size * _STATE_BYTES

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from moesize.gate.assemble import Draft
+from moesize.gate.dialect import Dialect
 from moesize.gate.document import Document, Node
 from moesize.gate.facts import Fact, GpuChoice, Source
-from moesize.gate.flags import VLLM, Dialect
+from moesize.gate.flags import VLLM
 from moesize.gate.gpus import integer, named_gpu, pod_gpus, resource_gpus
 from moesize.gate.manifests.kubernetes import annotations, object_name
 from moesize.gate.pods import Pod, drafts, whole_number
