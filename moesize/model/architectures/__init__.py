@@ -151,6 +151,9 @@ FAMILIES: dict[str, str] = {
     "xverse": "llama_like",
 }
 
+#: Families that are no models of their own: they draft tokens beside the model whose hidden states they read.
+DRAFT_HEADS = ("eagle", "eagle3")
+
 
 def build(config: Fields, *, family: str | None = None) -> ModelSpec:
     """The spec of a configuration, read by its `model_type` or as `family` when the user says so.

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from moesize.errors import MoesizeError
+from moesize.explain import explain
 from moesize.model.caches import CacheKind
 from moesize.model.configs import spec_from_config
 from moesize.model.loader import load_model
@@ -165,3 +166,11 @@ def test_an_eagle_head_has_no_first_norm_and_nothing_of_the_vocabulary() -> None
 def test_a_copied_embedding_is_stored_and_not_loaded() -> None:
     spec = spec_from_config({**LAYER, "model_type": "eagle", "has_own_embed_tokens": True}, "config.json")
     assert shapes(spec, loaded=False) == {"embed_tokens.weight": (1000, 64)}
+
+
+def test_a_head_is_never_the_dense_model_a_mixture_is_compared_with() -> None:
+    spec = load_model("granite-3.1-1b-a400m")  # of whose active size there are heads
+    found = explain(spec)
+    assert len(found.dense_of_equal_compute) > 0
+    names = [model.name for model in (*found.dense_of_equal_memory, *found.dense_of_equal_compute)]
+    assert not any("eagle" in name for name in names)
