@@ -10,6 +10,7 @@ from moesize.compute.experts import (
 )
 from moesize.memory.kv_cache import bytes_per_token, layer_token_bytes, state_bytes_per_sequence
 from moesize.model import catalogue
+from moesize.model.architectures import DRAFT_HEADS
 from moesize.model.spec import Cache, CacheKind, ModelSpec, Tensor
 from moesize.quant.checkpoint import stored_scheme
 from moesize.quant.kv import kv_format
@@ -185,10 +186,10 @@ def _touched(routed: int, per_token: int) -> list[Touched]:
 
 
 def _dense_near(parameters: int) -> list[DenseModel]:
-    """The dense models of the catalogue whose total is nearest, as a ratio."""
+    """The dense models of the catalogue whose total is nearest, as a ratio; draft heads answer nobody alone."""
     dense: list[tuple[float, str, dict[str, Any]]] = []
     for name, entry in catalogue.models().items():
         total = entry.get("total")
-        if total and not entry["routed"] and not entry["quant"]:
+        if total and not entry["routed"] and not entry["quant"] and entry["family"] not in DRAFT_HEADS:
             dense.append((max(total / parameters, parameters / total), name, entry))
     return [DenseModel(name, entry["total"]) for _, name, entry in sorted(dense, key=lambda d: d[:2])[:_SHOWN_DENSE]]

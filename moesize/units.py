@@ -31,6 +31,7 @@ DTYPE_BYTES: Final[dict[str, int]] = {
     "int16": 2,
     "int8": 1,
     "uint8": 1,
+    "bool": 1,
     "float8_e4m3fn": 1,
     "float8_e5m2": 1,
     "float8_e8m0fnu": 1,

@@ -59,7 +59,7 @@ def test_a_layout_that_was_asked_for_is_kept() -> None:
 
 
 def test_strict_leaves_out_what_is_tight() -> None:
-    loose, strict = (smallest_gpus("mixtral-8x7b", quant="gptq-4bit", strict=how) for how in (False, True))
+    loose, strict = (smallest_gpus("llama-3.1-8b", strict=how) for how in (False, True))
     assert {row.verdict for row in strict.rows} == {"fits"}
     assert names(strict) == [row.gpu for row in loose.rows if row.verdict == "fits"] != names(loose)
 

@@ -36,7 +36,7 @@ BOMBS = {
 def test_bombs_cost_little_and_are_told(read_text, text):
     started = time.perf_counter()
     result = read_text(text + ("\n" if "[[" in text else "\n---\n" + SERVER))
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 30  # a bomb takes hours; a busy machine, seconds
     if text != BOMBS["many keys"]:
         assert kinds(result) in (["too-complex"], ["invalid"])
     if "[[" not in text:
@@ -76,7 +76,7 @@ def test_shell_bombs_end(read_text):
         read_text(
             f"apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: vllm\n    command: [sh, -c]\n    args:\n    - |\n      A0=xxxxxxxxxx\n      {script}\n      vllm serve $A60 --tensor-parallel-size $((1*2))\n"
         )
-        assert time.perf_counter() - started < 5
+        assert time.perf_counter() - started < 30  # a bomb takes hours; a busy machine, seconds
 
 
 def test_large_file_is_refused_unread(tmp_path):

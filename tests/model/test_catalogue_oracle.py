@@ -36,9 +36,11 @@ oracle, reduce = _beside("oracle"), _beside("reduce")
 #: Their totals are checked against published figures instead.
 NO_CLASS = {
     "ArcticForCausalLM", "BaichuanForCausalLM", "BailingMoeForCausalLM", "BailingMoeV2ForCausalLM", "ChatGLMModel",
-    "DeciLMForCausalLM", "DeepseekForCausalLM", "ExaoneForCausalLM", "Grok1ForCausalLM", "Grok1ModelForCausalLM", "HunYuanForCausalLM",
-    "InternLM2ForCausalLM", "InternLM3ForCausalLM", "KimiK3ForConditionalGeneration", "MiniCPMForCausalLM",
-    "Phi3SmallForCausalLM", "QWenLMHeadModel", "Step3VLForConditionalGeneration", "Step3p5ForCausalLM", "XverseForCausalLM",
+    "DeciLMForCausalLM", "DeepseekForCausalLM", "Eagle3DraftModel", "Eagle3Speculator",
+    "EagleLlamaForCausalLM", "ExaoneForCausalLM", "Grok1ForCausalLM", "Grok1ModelForCausalLM", "HunYuanForCausalLM",
+    "InternLM2ForCausalLM", "InternLM3ForCausalLM", "KimiK3ForConditionalGeneration",
+    "KimiVLForConditionalGeneration", "LlamaForCausalLMEagle3", "MiniCPMForCausalLM", "Phi3SmallForCausalLM",
+    "QWenLMHeadModel", "Step3VLForConditionalGeneration", "Step3p5ForCausalLM", "XverseForCausalLM",
 }  # fmt: skip
 
 #: Architectures whose class cannot be built here: Gemma 3n's towers are those of timm, a package of its own.
@@ -46,11 +48,12 @@ NOT_BUILT = {"Gemma3nForConditionalGeneration"}
 
 #: Models whose class is not what their checkpoint holds.
 CLASS_DIFFERS = {
+    "eagle3-kimi-k2.6": "a draft head of this model_type: the class is that of the whole model",
     "switch-xxl-128": "the class has no gate in its feed-forward, the checkpoint does",
 }
 
 #: Of these no count was printed that could be reproduced either: the reason stands in the spec file.
-NO_FIGURE = {"grok-1"}
+NO_FIGURE = {"grok-1", "eagle3-llama-3.1-8b"}
 
 #: Constants a class keeps as buffers and works out itself: no checkpoint stores them.
 COMPUTED = re.compile(r"missing .*\.(slope_rate|query_decay|key_decay|diagonal_decay|act_fn\.beta|act_fn\.eps)")

@@ -28,6 +28,8 @@ FAMILIES: dict[str, str] = {
     "deepseek_v32": "deepseek",
     "deepseek_v4": "deepseek_v4",
     "dots1": "dots1",
+    "eagle": "eagle",
+    "eagle3": "eagle3",
     "ernie4_5": "llama_like",
     "ernie4_5_moe": "ernie4_5_moe",
     "ernie4_5_moe_vl": "ernie4_5_vl_moe",
@@ -80,6 +82,7 @@ FAMILIES: dict[str, str] = {
     "kimi_k25": "kimi_k25",
     "kimi_k3": "kimi_linear",
     "kimi_linear": "kimi_linear",
+    "kimi_vl": "kimi_vl",
     "laguna": "laguna",
     "lfm2": "lfm2",
     "lfm2_moe": "lfm2",
@@ -148,6 +151,9 @@ FAMILIES: dict[str, str] = {
     "xverse": "llama_like",
 }
 
+#: Families that are no models of their own: they draft tokens beside the model whose hidden states they read.
+DRAFT_HEADS = ("eagle", "eagle3")
+
 
 def build(config: Fields, *, family: str | None = None) -> ModelSpec:
     """The spec of a configuration, read by its `model_type` or as `family` when the user says so.
@@ -156,7 +162,7 @@ def build(config: Fields, *, family: str | None = None) -> ModelSpec:
         UnknownNameError: a model_type no family reads; names the nearest ones and `--as`.
         InputError: a key that is missing or cannot be right.
     """
-    wanted = family or config.text("model_type")
+    wanted = family or _draft_head(config) or config.text("model_type")
     module = FAMILIES.get(wanted)
     if module is None:
         raise UnknownNameError(
@@ -166,3 +172,13 @@ def build(config: Fields, *, family: str | None = None) -> ModelSpec:
         config = Fields({**config.values, "model_type": family}, config.where)
     spec: ModelSpec = import_module(f"moesize.model.architectures.{module}").build(config)
     return spec
+
+
+def _draft_head(config: Fields) -> str | None:
+    """The family of a draft head, whose file names the `model_type` its one layer is like, or none of its own."""
+    if config.has("speculators_model_type"):
+        return config.text("speculators_model_type")
+    named = config.values.get("architectures")
+    names = named if isinstance(named, list) else []
+    head = config.has("draft_vocab_size") or any("eagle3" in str(one).lower() for one in names)
+    return "eagle3" if head else None

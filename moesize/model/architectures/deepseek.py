@@ -92,8 +92,14 @@ def _decoder(
     ]
 
 
-def latent_attention(config: Fields, prefix: str, hidden_size: int, layers: tuple[int, ...]) -> list[Tensor]:
-    """Multi-head latent attention; queries come straight from the hidden state where `q_lora_rank` is null."""
+def latent_attention(
+    config: Fields, prefix: str, hidden_size: int, layers: tuple[int, ...], *, input_size: int | None = None
+) -> list[Tensor]:
+    """Multi-head latent attention; queries come straight from the hidden state where `q_lora_rank` is null.
+
+    `input_size` is the width of what is read where that is not the residual's (draft heads).
+    """
+    width = input_size or hidden_size
     heads = config.count("num_attention_heads")
     nope, rope = config.count("qk_nope_head_dim"), config.count("qk_rope_head_dim")
     v_dim, latent = config.count("v_head_dim"), config.count("kv_lora_rank")
@@ -103,16 +109,16 @@ def latent_attention(config: Fields, prefix: str, hidden_size: int, layers: tupl
     query, key_value = blocks.heads(heads, nope + rope), blocks.heads(heads, nope + v_dim)
     q_rows, kv_rows = heads * (nope + rope), heads * (nope + v_dim)
     if rank is None:
-        queries = blocks.linear(f"{prefix}.q_proj", q_rows, hidden_size, role, layers, split=column, segments=query)
+        queries = blocks.linear(f"{prefix}.q_proj", q_rows, width, role, layers, split=column, segments=query)
     else:
         queries = [
-            *blocks.linear(f"{prefix}.q_a_proj", rank, hidden_size, role, layers, bias=bias),
+            *blocks.linear(f"{prefix}.q_a_proj", rank, width, role, layers, bias=bias),
             *blocks.norm(f"{prefix}.q_a_layernorm", rank, layers),
             *blocks.linear(f"{prefix}.q_b_proj", q_rows, rank, role, layers, split=column, segments=query),
         ]
     return [
         *queries,
-        *blocks.linear(f"{prefix}.kv_a_proj_with_mqa", latent + rope, hidden_size, role, layers, bias=bias),
+        *blocks.linear(f"{prefix}.kv_a_proj_with_mqa", latent + rope, width, role, layers, bias=bias),
         *blocks.norm(f"{prefix}.kv_a_layernorm", latent, layers),
         *blocks.linear(f"{prefix}.kv_b_proj", kv_rows, latent, role, layers, split=column, segments=key_value),
         *blocks.linear(

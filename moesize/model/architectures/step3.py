@@ -9,6 +9,9 @@ from moesize.model.architectures._towers import as_vision, patches
 from moesize.model.fields import Fields
 from moesize.model.spec import Kind, ModelSpec, Role, Split, Tensor
 
+#: The released model's layers with experts: its first four and its last are dense.
+USUAL_MIXTURES = range(4, 60)
+
 
 def build(config: Fields) -> ModelSpec:
     """Tensors and caches of a `step3_vl` or `step3_text` configuration."""
@@ -19,7 +22,7 @@ def build(config: Fields) -> ModelSpec:
     layers = tuple(range(text.layer_count("num_hidden_layers")))
     heads = text.count("num_attention_heads")
     kv_heads = text.count("num_attention_groups")
-    moe = enumerated_layers(text, "moe_layers_enum", len(layers))
+    moe = _mixture_layers(text, len(layers))
     return blocks.assemble(
         text,
         family="step3",
@@ -42,6 +45,19 @@ def build(config: Fields) -> ModelSpec:
         ropes=blocks.rope_of(text, head_dim),
         shared_experts=1 if moe else 0,
     )  # fmt: skip
+
+
+def _mixture_layers(config: Fields, num_layers: int) -> tuple[int, ...]:
+    """The layers `moe_layers_enum` names.
+
+    Where a file leaves it out, vLLM 0.33's configuration class fills in `USUAL_MIXTURES` (`configs/step3_vl.py`); where
+    it is null, its model makes all but the first a mixture (`models/step3_text.py`).
+    """
+    key = "moe_layers_enum"
+    if config.has(key):
+        return enumerated_layers(config, key, num_layers)
+    default = range(1, num_layers) if key in config.values else USUAL_MIXTURES
+    return tuple(i for i in default if i < num_layers)
 
 
 def _plural_positions(config: Fields) -> Fields:
