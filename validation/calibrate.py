@@ -103,10 +103,14 @@ def _beyond(row: Row) -> calibrated.Beyond:
 
 
 def fit(found: Iterable[Sample]) -> dict[tuple[str, str, str], dict[str, dict[str, float]]]:
-    """Per group: remainder of the activations, and memory outside torch; value, low, high in GiB."""
+    """Per group: remainder of the activations, and memory outside torch; value, low, high in GiB.
+
+    Rows whose excess has a known cause of its own (`not_fitted`) are scored like any other and shape no figure.
+    """
     groups: dict[tuple[str, str, str], list[Sample]] = {}
     for one in found:
-        groups.setdefault(one.group, []).append(one)
+        if "not_fitted" not in one.row.asked:
+            groups.setdefault(one.group, []).append(one)
     return {group: _fit_group(members) for group, members in sorted(groups.items(), key=_order)}
 
 
@@ -208,7 +212,7 @@ def document() -> str:
     found = samples(rows)
     groups = []
     for (era, gpu, layout), figures in fit(found).items():
-        members = [m for m in found if m.group == (era, gpu, layout)]
+        members = [m for m in found if m.group == (era, gpu, layout) and "not_fitted" not in m.row.asked]
         source = next((m.row.source for m in members if m.row.source == _CAMPAIGN), members[0].row.source)
         models = len({m.row.asked["model"] for m in members})
         group = {"since": era, "gpu": gpu, "layout": layout, "rows": len(members), "models": models}

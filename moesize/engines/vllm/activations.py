@@ -46,7 +46,8 @@ def activation_terms(
     workspace = 0 if fused_mxfp4 else moe_workspace_bytes(spec, held, layout, step)
     sampler = _sampler_bytes(spec, step, rules) if stage.last else (0, 0, 0)
     rows = (step.batched_tokens + step.seqs) * spec.hidden_size * width
-    forward = forward_bytes(spec, held, step, width)
+    extra_rows = rules.entry("extra_hidden_rows")["value"]
+    forward = forward_bytes(spec, held, step, width) + extra_rows * step.batched_tokens * spec.hidden_size * width
     with_workspace = workspace if rules.workspaces_stay else 0
     heads = (s + rows + with_workspace if stage.last else 0 for s in sampler)
     low, peak, high = (max(head, forward + workspace) for head in heads)

@@ -133,8 +133,9 @@ def nearest(entries: list[dict[str, Any]], era: str, wanted: tuple[str, str]) ->
     def distance(entry: dict[str, Any]) -> tuple[int, bool, bool, int]:
         apart = abs(eras.index(entry["since"]) - at)
         layout, card = entry["layout"] != wanted[1], entry["gpu"] != wanted[0]
-        # Unified memory is shared with the rest of the machine: no other card stands in for it.
-        far = 3 if "unified" in (entry["gpu"], wanted[0]) else 1
+        # Unified memory is shared with the rest of the machine: no other card stands in for it. Ranks on Hopper set up
+        # buffers for its switches, some 2 GiB that other cards do not have.
+        far = 3 if "unified" in (entry["gpu"], wanted[0]) else 2 if wanted[1] == "tensor" else 1
         return (layout + far * card + apart, layout, card, apart)
 
     return min(entries, key=distance)
