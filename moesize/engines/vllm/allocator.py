@@ -1,8 +1,8 @@
 """What the caching allocator of torch adds to weights: a large matrix lies in whole pages and keeps a small rest.
 
-"Model loading took" counts the blocks tensors lie in, not their bytes. A block of 10 MiB and more is cut from whole 2 MiB
-pages, and a rest of at most 1 MiB is not split off it. Source: pytorch `c10/cuda/CUDACachingAllocator.cpp` (kRoundLarge,
-kMinLargeAlloc, should_split). Smaller tensors share segments, and what is left over there is not counted.
+"Model loading took" counts the blocks tensors lie in, not their bytes. A block of 10 MiB and more is cut from whole
+2 MiB pages, and a rest of at most 1 MiB is not split off it. Source: pytorch `c10/cuda/CUDACachingAllocator.cpp`
+(kRoundLarge, kMinLargeAlloc, should_split). Smaller tensors share segments, and what is left over there is not counted.
 """
 
 from collections.abc import Iterable

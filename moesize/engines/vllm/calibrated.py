@@ -20,7 +20,7 @@ _FILE = Path(__file__).with_name("calibrated.json")
 _HOPPER = (9, 10)
 #: How much wider an interval is where nothing like it was measured.
 _UNMEASURED = 2.0
-#: The same for a version above the newest measured one on a measured kind of card and layout: between the measured eras
+#: The same for a version above the newest measured on this kind of card and layout: between the measured eras
 #: the middle of the terms moved by a tenth of a GiB, a small part of their range.
 _NEWER = 1.25
 
@@ -70,15 +70,18 @@ def beyond(version: tuple[int, ...], gpu: GpuSpec, layout: Layout, *, vision: bo
     era = next(e["since"] for e in entries if version_key(e["since"]) <= version)
     found = nearest(entries, era, wanted)
     exact = (found["since"], found["gpu"], found["layout"]) == (era, *wanted)
-    newest = _document()["newest_measured"]
+    newest = found["newest"]
     why = ""
     if not exact:
         why = (
             f"no public measurement of vLLM from {era} on with a card of class {wanted[0]}, layout {wanted[1]}; figures"
             f" of {found['gpu']}, {found['layout']} from {found['since']} on stand in, with a wider interval"
         )
-    elif version[:2] > version_key(newest)[:2]:
-        why = f"no public measurement above vLLM {newest}; its figures stand in, with a wider interval"
+    elif era == entries[0]["since"] and version[:2] > version_key(newest)[:2]:
+        why = (
+            f"no public measurement above vLLM {newest} with a card of class {wanted[0]}, layout {wanted[1]}; its"
+            " figures stand in, with a wider interval"
+        )
     factor = _UNMEASURED if not exact else _NEWER if why else 1.0
     activation = _figure(found["activation_gib"]).wider(factor)
     seen = next((e for e in _document()["vision"] if e["since"] == era), None) if vision else None
@@ -121,8 +124,8 @@ def graph_kind(spec: ModelSpec) -> str:
 
 
 def size_share(fraction: float) -> float:
-    """What a fraction of the captured sizes takes of the memory of all: they share one pool and grow more slowly."""
-    return float(fraction**0.5)
+    """What a fraction of the captured sizes takes of the memory of all: vLLM's estimate adds one graph like another."""
+    return fraction
 
 
 def nearest(entries: list[dict[str, Any]], era: str, wanted: tuple[str, str]) -> dict[str, Any]:

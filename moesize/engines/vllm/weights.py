@@ -116,7 +116,9 @@ def allocator_rounding_bytes(request: Request, tensors: tuple[RankTensor, ...], 
         bits = None if fmt is None else fmt.bits
         matrix = mine.out_features * mine.in_features * mine.copies * bits // 8 if bits else n_bytes
         blocks[key] = blocks.get(key, 0) + int(min(matrix, n_bytes)) // mine.repeats
-    return allocator.rounding_bytes((size, 1 if layers is None else len(layers)) for (_, layers), size in blocks.items())
+    return allocator.rounding_bytes(
+        (size, 1 if layers is None else len(layers)) for (_, layers), size in blocks.items()
+    )
 
 
 def published_weight_terms(spec: ModelSpec, scheme: QuantScheme, gpus: int) -> list[Term]:
