@@ -20,7 +20,6 @@ from validation.rows import VLLM_FILES, Row, card_of, evaluation, load_rows, mod
 
 #: First versions of the eras: V0, V1, NCCL before the snapshot, the sort-free sampler.
 ERAS = ("0.17", "0.11", "0.8", "0")
-NEWEST_MEASURED = "0.26"
 #: What a group of one row is given on either side, GiB.
 #: How far above the highest model of a group another may lie.
 _FEW_FACTOR = 1.2
@@ -101,10 +100,14 @@ def _beyond(row: Row) -> calibrated.Beyond:
 
 
 def fit(found: Iterable[Sample]) -> dict[tuple[str, str, str], dict[str, dict[str, float]]]:
-    """Per group: remainder of the activations, and memory outside torch; value, low, high in GiB."""
+    """Per group: remainder of the activations, and memory outside torch; value, low, high in GiB.
+
+    Rows whose excess has a known cause of its own (`not_fitted`) are scored like any other and shape no figure.
+    """
     groups: dict[tuple[str, str, str], list[Sample]] = {}
     for one in found:
-        groups.setdefault(one.group, []).append(one)
+        if "not_fitted" not in one.row.asked:
+            groups.setdefault(one.group, []).append(one)
     return {group: _fit_group(members) for group, members in sorted(groups.items(), key=_order)}
 
 
@@ -208,16 +211,17 @@ def document() -> str:
     found = samples(rows)
     groups = []
     for (era, gpu, layout), figures in fit(found).items():
-        members = [m for m in found if m.group == (era, gpu, layout)]
+        members = [m for m in found if m.group == (era, gpu, layout) and "not_fitted" not in m.row.asked]
         source = next((m.row.source for m in members if m.row.source == _CAMPAIGN), members[0].row.source)
         models = len({m.row.asked["model"] for m in members})
-        group = {"since": era, "gpu": gpu, "layout": layout, "rows": len(members), "models": models}
+        newest = max(version_key(m.row.version or "0")[:2] for m in members)
+        counts = {"rows": len(members), "models": models, "newest": ".".join(map(str, newest))}
+        group = {"since": era, "gpu": gpu, "layout": layout, **counts}
         groups.append({**group, **figures, "source": source})
     whole = {
         "written_by": "python -m validation.calibrate",
         "what": "GiB beyond the derived terms per group: median and range over validation/data/vllm_*.yaml; a lone row"
         f" is given {_LONE_SPREAD} GiB on either side",
-        "newest_measured": NEWEST_MEASURED,
         "beyond": groups,
         "vision": fit_vision(rows),
         "graphs": fit_graphs(rows),

@@ -2,6 +2,7 @@
 
 from validation import checkpoints, measured
 from validation.rows import VLLM_FILES, load_rows
+from validation.runtime import FILE as RUNTIME_FILE
 from validation.scores import Scores, Summary
 
 _HEAD = """# How far off the predictions are
@@ -88,8 +89,8 @@ def _worst(scores: Scores) -> str:
 
 def _left_out() -> str:
     text = "## Shown and not scored\n\n| row | why |\n|---|---|\n"
-    for row in load_rows(*VLLM_FILES):
-        if row.weak:
+    for row in load_rows(*VLLM_FILES, RUNTIME_FILE):
+        if row.weak and row.file != RUNTIME_FILE:
             text += f"| [{row.id}]({row.source}) | {row.weak} |\n"
         for term, why in row.asked.get("not_scored", {}).items():
             text += f"| [{row.id}]({row.source}) | {term}: {why} |\n"

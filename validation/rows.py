@@ -17,7 +17,7 @@ from moesize.speculation import speculation_for
 from moesize.units import GIB
 from validation import DATA
 
-VLLM_FILES = ("vllm_logs.yaml", "vllm_h100_019.yaml")
+VLLM_FILES = ("vllm_logs.yaml", "vllm_logs_2.yaml", "vllm_h100_019.yaml")
 #: Stands in where a row names no card and only what does not depend on one is asked.
 _ANY_CARD = "80GiB"
 

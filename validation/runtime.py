@@ -70,7 +70,7 @@ def score_runtime() -> RuntimeScores:
         errors += [
             Error(f"{row.asked['engine']}: {_NAMES[k]}", row, predicted[k], v)
             for k, v in observed.items()
-            if predicted.get(k)
+            if predicted.get(k) and k not in row.asked.get("not_scored", {})
         ]
         if "outcome" in row.observed and row.has_card:
             verdicts.append(Verdict(row, found.judgement.verdict, _OUTCOMES[row.observed["outcome"]]))

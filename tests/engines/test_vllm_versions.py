@@ -105,7 +105,9 @@ def test_layouts_the_engine_refuses_are_refused_with_its_reason(model, words, as
 def test_unmeasured_territory_is_said_and_widens_the_interval():
     known = plan("llama-3.1-8b", "H100-SXM", engine_version="0.19.0")
     newer = plan("llama-3.1-8b", "H100-SXM", engine_version="0.30.0")
-    assert not any("no public measurement" in note for note in known.notes)
+    # one A100 has been measured up to 0.31, one H100 up to 0.27
+    elsewhere = plan("llama-3.1-8b", "A100-80GB", engine_version="0.30.0")
+    assert not any("no public measurement" in note for note in (*known.notes, *elsewhere.notes))
     assert any("no public measurement" in note for note in newer.notes)
 
     def spread(found):
@@ -160,3 +162,38 @@ def test_the_second_runner_came_family_by_family():
     assert [kept("llama-3.1-8b", v) for v in ("0.22.0", "0.23.0", "0.25.0")] == [False, True, True]
     assert [kept("qwen3-30b-a3b", v) for v in ("0.26.0", "0.28.0", "0.29.0")] == [False, False, True]
     assert [kept("qwen3.5-9b", v) for v in ("0.26.0", "0.29.0")] == [False, True]
+
+
+def test_the_first_engine_sampled_as_the_second_did():
+    # printed with 256 sequences and a vocabulary of 152k by 0.6.6 and 0.7.3 (validation/data/vllm_logs_2.yaml)
+    small = term(plan("qwen2.5-1.5b", "L40S", engine_version="0.6.6", context=4096), "activations")
+    large = term(plan("qwen2.5-14b", "A100-40GB", engine_version="0.7.3", context=8192), "activations")
+    assert small / GIB == pytest.approx(1.40, abs=0.05)
+    assert large / GIB == pytest.approx(1.49, abs=0.05)
+
+
+def test_gpt_oss_lay_as_marlin_pads_it_before_triton_kernels():
+    loaded = {
+        v: sum(t.n_bytes for t in plan("gpt-oss-120b", "H100-SXM", engine_version=v).terms if t.category == "weights")
+        for v in ("0.10.1", "0.11.0")
+    }
+    # printed in https://github.com/vllm-project/vllm/issues/23278
+    assert loaded["0.10.1"] / GIB == pytest.approx(65.97, abs=0.05)
+    assert (loaded["0.10.1"] - loaded["0.11.0"]) / GIB == pytest.approx(1.35, abs=0.05)
+
+
+def test_graphs_grow_with_the_sizes_they_are_captured_for():
+    found = {n: plan("llama-3.1-8b", "H100-SXM", options=EngineOptions(max_num_seqs=n)) for n in (8, 256)}
+    few, many = (term(found[n], "CUDA graphs") for n in (8, 256))
+    assert many / few == pytest.approx(51 / 5, rel=0.01)  # 1, 2, 4, 8, 16 against 51 sizes
+
+
+def test_a_card_of_its_own_kind_stands_in_before_hopper_for_ranks_that_communicate():
+    from moesize.engines.vllm.calibrated import nearest  # noqa: PLC0415
+
+    entries = [
+        {"since": "0.17", "gpu": "other", "layout": "tensor"},
+        {"since": "0.8", "gpu": "hopper", "layout": "tensor"},
+        {"since": "0.8", "gpu": "other", "layout": "alone"},
+    ]
+    assert nearest(entries, "0.8", ("other", "tensor")) == entries[0]

@@ -37,3 +37,12 @@ def test_rows_carry_a_public_address_and_a_reason_when_they_are_not_scored():
     assert all(row.source.startswith("https://") for row in rows)
     assert all(isinstance(row.weak, str) for row in rows)
     assert sum(not row.weak for row in rows) > 120
+
+
+def test_rows_with_a_cause_of_their_own_shape_no_figure_and_are_scored(everything):
+    aside = {row.id for row in load_rows(*VLLM_FILES) if "not_fitted" in row.asked}
+    assert aside
+    scored = {e.row.id for e in everything.errors if e.term == "KV pool, other rows"}
+    assert aside <= scored
+    found = [s for s in calibrate.samples(load_rows(*VLLM_FILES)) if s.row.id not in aside]
+    assert calibrate.fit(found) == calibrate.fit(calibrate.samples(load_rows(*VLLM_FILES)))

@@ -52,7 +52,8 @@ def activation_terms(
     workspace = 0 if request.scheme.method == "mxfp4" else moe_workspace_bytes(spec, held, request.layout, step)
     sampler = _sampler_bytes(request, step, rules) if stage.last else (0, 0, 0)
     rows = (step.batched_tokens + step.seqs) * spec.hidden_size * width
-    forward = forward_bytes(spec, held, step, width) + auxiliary_bytes
+    extra_rows = rules.entry("extra_hidden_rows")["value"] * step.batched_tokens * spec.hidden_size * width
+    forward = forward_bytes(spec, held, step, width) + extra_rows + auxiliary_bytes
     with_workspace = workspace if rules.workspaces_stay else 0
     heads = (s + rows + with_workspace if stage.last else 0 for s in sampler)
     *encoding, kept = encoder

@@ -19,8 +19,8 @@ _FILE = Path(__file__).with_name("calibrated.json")
 #: Major compute capabilities of Hopper and data-centre Blackwell.
 _HOPPER = (9, 10)
 #: How much wider an interval is where nothing like it was measured.
-_UNMEASURED = 2.0
-#: The same for a version above the newest measured one on a measured kind of card and layout: between the measured eras
+UNMEASURED = 2.0
+#: The same for a version above the newest measured on this kind of card and layout: between the measured eras
 #: the middle of the terms moved by a tenth of a GiB, a small part of their range.
 _NEWER = 1.25
 
@@ -70,16 +70,19 @@ def beyond(version: tuple[int, ...], gpu: GpuSpec, layout: Layout, *, vision: bo
     era = next(e["since"] for e in entries if version_key(e["since"]) <= version)
     found = nearest(entries, era, wanted)
     exact = (found["since"], found["gpu"], found["layout"]) == (era, *wanted)
-    newest = _document()["newest_measured"]
+    newest = found["newest"]
     why = ""
     if not exact:
         why = (
             f"no public measurement of vLLM from {era} on with a card of class {wanted[0]}, layout {wanted[1]}; figures"
             f" of {found['gpu']}, {found['layout']} from {found['since']} on stand in, with a wider interval"
         )
-    elif version[:2] > version_key(newest)[:2]:
-        why = f"no public measurement above vLLM {newest}; its figures stand in, with a wider interval"
-    factor = _UNMEASURED if not exact else _NEWER if why else 1.0
+    elif era == entries[0]["since"] and version[:2] > version_key(newest)[:2]:
+        why = (
+            f"no public measurement above vLLM {newest} with a card of class {wanted[0]}, layout {wanted[1]}; its"
+            " figures stand in, with a wider interval"
+        )
+    factor = UNMEASURED if not exact else _NEWER if why else 1.0
     activation = _figure(found["activation_gib"]).wider(factor)
     seen = next((e for e in _document()["vision"] if e["since"] == era), None) if vision else None
     if seen:
@@ -121,8 +124,8 @@ def graph_kind(spec: ModelSpec) -> str:
 
 
 def size_share(fraction: float) -> float:
-    """What a fraction of the captured sizes takes of the memory of all: they share one pool and grow more slowly."""
-    return float(fraction**0.5)
+    """What a fraction of the captured sizes takes of the memory of all: vLLM's estimate adds one graph like another."""
+    return fraction
 
 
 def nearest(entries: list[dict[str, Any]], era: str, wanted: tuple[str, str]) -> dict[str, Any]:
@@ -133,8 +136,9 @@ def nearest(entries: list[dict[str, Any]], era: str, wanted: tuple[str, str]) ->
     def distance(entry: dict[str, Any]) -> tuple[int, bool, bool, int]:
         apart = abs(eras.index(entry["since"]) - at)
         layout, card = entry["layout"] != wanted[1], entry["gpu"] != wanted[0]
-        # Unified memory is shared with the rest of the machine: no other card stands in for it.
-        far = 3 if "unified" in (entry["gpu"], wanted[0]) else 1
+        # Unified memory is shared with the rest of the machine: no other card stands in for it. Ranks on Hopper set up
+        # buffers for its switches, some 2 GiB that other cards do not have.
+        far = 3 if "unified" in (entry["gpu"], wanted[0]) else 2 if wanted[1] == "tensor" else 1
         return (layout + far * card + apart, layout, card, apart)
 
     return min(entries, key=distance)

@@ -5,7 +5,7 @@ from typing import Any
 
 from moesize.engines.base import EngineOptions, Request, Term
 from moesize.engines.vllm.activations import Step
-from moesize.engines.vllm.calibrated import Beyond, graphs
+from moesize.engines.vllm.calibrated import UNMEASURED, Beyond, graphs
 from moesize.engines.vllm.constants import Rules
 from moesize.errors import InputError
 from moesize.hardware.gpu import GpuSpec
@@ -95,6 +95,8 @@ def _graphs(request: Request, rules: Rules, step: Step, *, in_budget: bool) -> T
     stages = request.layout.pp
     layers = ceil_div(request.spec.num_layers, stages) * (stages if capture["per_stage"] else 1)
     figure, entry = graphs(request.gpu, request.spec, layers, sizes)
+    if capture["per_stage"] and stages > 1:
+        figure = figure.wider(UNMEASURED)  # nobody printed what V0's virtual engines captured
     formula = (
         f"{sizes} captured batch sizes, {layers} layers: {_range(figure.n_bytes, figure.low_bytes, figure.high_bytes)}"
         f" ({entry['rows']} rows of {entry['models']} {entry['model']} models, {entry['gpu']} cards)"

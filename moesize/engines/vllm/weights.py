@@ -1,12 +1,16 @@
 """What vLLM holds on one rank after loading: the rank's tensors as its kernels keep them, and what it adds to them."""
 
+from collections.abc import Iterator
+
 from moesize.engines.base import Request, Term, exact
+from moesize.engines.vllm import allocator
 from moesize.engines.vllm.constants import Kernels, Rules
 from moesize.engines.vllm.loaded import loaded_bytes
 from moesize.memory.layout import Stage
 from moesize.memory.sharding import RankTensor
 from moesize.memory.weights import published_share_bytes
 from moesize.model.spec import CacheKind, Kind, ModelSpec, Role, Tensor
+from moesize.quant.formats import WeightFormat
 from moesize.quant.scheme import QuantScheme
 from moesize.units import DTYPE_BYTES
 
@@ -30,6 +34,10 @@ def weight_terms(
         for role, n_bytes in sorted(by_role.items(), key=lambda item: -item[1])
     ]
     terms += [exact(what, "weights", n_bytes, "engine rule", how, _SOURCE) for what, n_bytes, how in extras if n_bytes]
+    rounding = allocator_rounding_bytes(request, tensors, rules)
+    if rounding:
+        formula = "matrices above 10 MiB lie in whole 2 MiB, and a rest of at most 1 MiB stays with them"
+        terms.append(exact("allocator rounding", "weights", rounding, "engine rule", formula, allocator.SOURCE))
     if request.options.cpu_offload_bytes:
         moved = min(request.options.cpu_offload_bytes, sum(term.n_bytes for term in terms))
         formula = "weights kept in host memory (cpu_offload_gb) and read over PCIe at every step"
@@ -45,31 +53,13 @@ def rank_weights(
     Raises:
         LayoutError: a shape the kernels do not take.
     """
-    spec, scheme, layout = request.spec, request.scheme, request.layout
-    capability = request.gpu.compute_capability
-    kernels = Kernels(rules, scheme.method, scheme.dtype, hopper=capability is None or capability[0] == 9, tp=layout.tp)
+    spec, scheme = request.spec, request.scheme
     by_role: dict[Role, int] = {}
     copies = 0
-    sparse = any(cache.kind is CacheKind.INDEXER for cache in spec.caches)
-    if scheme.format is not None:
-        from moesize.engines.vllm import kernels as quantised  # noqa: PLC0415  unquantised models need none of it
-
-        fused_experts = quantised.has_mxfp4_experts(tensors, scheme)
-    else:
-        fused_experts = False
-    for held in tensors:
-        part = held.part
-        for piece, fmt in scheme.parts(held.whole):
-            mine = part if piece.layers == part.layers else part.only(piece.layers or ())
-            if sparse and _stays_wide(mine):
-                fmt = None  # noqa: PLW2901
-            if fused_experts and mine.role is Role.ROUTED_EXPERT and mine.kind is Kind.VECTOR:
-                n_bytes = quantised.expert_bias_bytes(mine, kernels)
-            else:
-                n_bytes = loaded_bytes(mine, fmt, kernels)
-            by_role[mine.role] = by_role.get(mine.role, 0) + n_bytes
-            if fmt is not None and "kv_b_proj" in mine.name:
-                copies += mine.out_features * mine.in_features * mine.repeats * DTYPE_BYTES[scheme.dtype]
+    for mine, fmt, n_bytes in _held(request, tensors, rules):
+        by_role[mine.role] = by_role.get(mine.role, 0) + n_bytes
+        if fmt is not None and "kv_b_proj" in mine.name:
+            copies += mine.out_features * mine.in_features * mine.repeats * DTYPE_BYTES[scheme.dtype]
     family = rules.entry("family_buffers")["bytes"].get(spec.architecture, 0)
     sparse_buffers = _indexer_buffers(request, stage, rules, batched_tokens)
     extras = [
@@ -87,6 +77,48 @@ def rank_weights(
         ("sparse attention buffers", sparse_buffers, "top-k of every batched token, a workspace per indexer layer"),
     ]
     return {role: n for role, n in by_role.items() if n}, extras
+
+
+def _held(
+    request: Request, tensors: tuple[RankTensor, ...], rules: Rules
+) -> Iterator[tuple[Tensor, WeightFormat | None, int]]:
+    """Every part of a rank's tensors that is stored alike: what it is, in which format, and its bytes once loaded."""
+    scheme = request.scheme
+    capability = request.gpu.compute_capability
+    hopper = capability is None or capability[0] == 9
+    kernels = Kernels(rules, scheme.method, scheme.dtype, hopper=hopper, tp=request.layout.tp)
+    sparse = any(cache.kind is CacheKind.INDEXER for cache in request.spec.caches)
+    if scheme.format is not None:
+        from moesize.engines.vllm import kernels as quantised  # noqa: PLC0415  unquantised models need none of it
+
+        fused_experts = quantised.has_mxfp4_experts(tensors, scheme)
+    else:
+        fused_experts = False
+    for held in tensors:
+        part = held.part
+        for piece, fmt in scheme.parts(held.whole):
+            mine = part if piece.layers == part.layers else part.only(piece.layers or ())
+            if sparse and _stays_wide(mine):
+                fmt = None  # noqa: PLW2901
+            if fused_experts and mine.role is Role.ROUTED_EXPERT and mine.kind is Kind.VECTOR:
+                yield mine, fmt, quantised.expert_bias_bytes(mine, kernels)
+            else:
+                yield mine, fmt, loaded_bytes(mine, fmt, kernels)
+
+
+def allocator_rounding_bytes(request: Request, tensors: tuple[RankTensor, ...], rules: Rules) -> int:
+    """What the blocks a rank's matrices lie in take beyond the matrices; scales are arrays of their own."""
+    blocks: dict[tuple[str, tuple[int, ...] | None], int] = {}
+    for mine, fmt, n_bytes in _held(request, tensors, rules):
+        if mine.kind is Kind.VECTOR or not n_bytes:
+            continue
+        key = allocator.block_of(mine.name), mine.layers
+        bits = None if fmt is None else fmt.bits
+        matrix = mine.out_features * mine.in_features * mine.copies * bits // 8 if bits else n_bytes
+        blocks[key] = blocks.get(key, 0) + int(min(matrix, n_bytes)) // mine.repeats
+    return allocator.rounding_bytes(
+        (size, 1 if layers is None else len(layers)) for (_, layers), size in blocks.items()
+    )
 
 
 def published_weight_terms(spec: ModelSpec, scheme: QuantScheme, gpus: int) -> list[Term]:
