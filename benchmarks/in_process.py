@@ -1,6 +1,6 @@
 """Time of the estimator itself, as ratios to a fixed piece of interpreter work in the same run.
 
-Run: python benchmarks/in_process.py. One `check` on a loaded spec, a comparison of all NVIDIA and AMD cards × all
+Run: python -m benchmarks.in_process. One `check` on a loaded spec, a comparison of all NVIDIA and AMD cards × all
 quantisations.
 """
 
