@@ -1,8 +1,11 @@
 """Trees of manifests for `moesize gate`: five documents a file, one in five of all documents a model server.
 
 The servers are of changing models, GPUs, layouts and lengths. benchmarks/commands.py gates such trees.
+
+Run: python -m benchmarks.gate FOLDER FILES.
 """
 
+import sys
 from pathlib import Path
 
 MODELS = (
@@ -62,3 +65,7 @@ def write_tree(folder: Path, files: int) -> None:
         place = folder / f"team-{n % 50}"
         place.mkdir(exist_ok=True)
         (place / f"app-{n}.yaml").write_text("---\n".join([*rest[:2], server, *rest[2:]]))
+
+
+if __name__ == "__main__":
+    write_tree(Path(sys.argv[1]), int(sys.argv[2]))
