@@ -1,45 +1,55 @@
-"""Wall time of `moesize check` against a bare interpreter that imports the same libraries, in the same run.
+"""Wall time and memory of `moesize check` against a bare interpreter that imports what the command imports.
 
-Run: python benchmarks/cold_start.py [--runs N]. Prints medians and their ratio; nothing is asserted here.
+Run: python -m benchmarks.cold_start [--runs N]. The imports are those the command itself made, asked of it before the
+run, without moesize's own modules. Prints medians and ratios; nothing is asserted here.
 """
 
 import argparse
-import statistics
+import json
 import subprocess
 import sys
-import time
 
-BASELINE = "import typer, rich.console, rich.table, pydantic, yaml"
+from benchmarks.measure import Command, show, side_by_side
+
+#: What pyproject.toml declares and the offline path may use, imported as a user of these libraries would.
+DECLARED = "import typer, rich.console, rich.table, pydantic, yaml"
 CHECKS = {
     "check that fits": ["mixtral-8x7b", "--gpu", "A100-80GB", "--gpus", "2"],
     "check that does not fit": ["mixtral-8x7b", "--gpu", "A10G", "--quant", "gptq-4bit"],
     "check, JSON": ["mixtral-8x7b", "--gpu", "A100-80GB", "--gpus", "2", "--format", "json"],
 }
+_IMPORTED = """
+import json, sys
+before = set(sys.modules)
+from moesize.cli.main import main
+main(json.loads(sys.argv[1]))
+names = [name for name in sys.modules if name not in before and name.partition(".")[0] != "moesize"]
+print(json.dumps(names), file=sys.stderr)
+"""
 
 
-def wall(command: list[str]) -> float:
-    """Seconds one run takes."""
-    start = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    return time.perf_counter() - start
+def imports_of(words: list[str]) -> str:
+    """A program that imports all a command imports, in its order, moesize's own modules left out."""
+    command = [sys.executable, "-c", _IMPORTED, json.dumps(words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    names = json.loads(done.stderr.splitlines()[-1])
+    # `import a.b` spells what an identifier can; a few (rich's tables of one Unicode version) are no identifiers
+    return "from importlib import import_module\nfor name in " + repr(names) + ":\n    import_module(name)"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=15)
     runs = parser.parse_args().runs
-    commands = {"baseline": [sys.executable, "-c", BASELINE]}
-    commands |= {name: [sys.executable, "-m", "moesize", "check", *words] for name, words in CHECKS.items()}
-    for command in commands.values():
-        wall(command)  # bytecode is written, files are cached
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(runs):  # interleaved, so that a slow moment of the machine slows all alike
-        for name, command in commands.items():
-            times[name].append(wall(command))
-    base = statistics.median(times["baseline"])
-    for name, seconds in times.items():
-        median = statistics.median(seconds)
-        print(f"{name:<26}{median * 1000:7.0f} ms   {median / base:5.2f}×")
+    same = imports_of(["check", *CHECKS["check that fits"]])
+    commands = {
+        "bare interpreter": Command([sys.executable, "-c", "pass"]),
+        "its libraries, as declared": Command([sys.executable, "-c", DECLARED]),
+        "the same imports": Command([sys.executable, "-c", same]),
+    }
+    for name, words in CHECKS.items():
+        commands[name] = Command([sys.executable, "-m", "moesize", "check", *words])
+    show(side_by_side(commands, runs), "the same imports")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,11 @@
-"""Time and memory of `moesize gate` over generated trees of 1,000 and 10,000 manifests.
+"""Trees of manifests for `moesize gate`: five documents a file, one in five of all documents a model server.
 
-Run: python benchmarks/gate.py [FILES…]. A tree has five documents a file; one in five of all documents is a model
-server, of changing models, GPUs, layouts and lengths. Each tree is gated by the command itself, on one core.
+The servers are of changing models, GPUs, layouts and lengths. benchmarks/commands.py gates such trees.
+
+Run: python -m benchmarks.gate FOLDER FILES.
 """
 
-import resource
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 MODELS = (
@@ -70,27 +67,5 @@ def write_tree(folder: Path, files: int) -> None:
         (place / f"app-{n}.yaml").write_text("---\n".join([*rest[:2], server, *rest[2:]]))
 
 
-def gate(folder: Path) -> tuple[float, float, str]:
-    """Seconds, MiB at the peak, and the tally of one run."""
-    words = [sys.executable, "-m", "moesize", "gate", str(folder), "--output", "json=result.json", "-o", "text=-"]
-    start = time.perf_counter()
-    done = subprocess.run(["taskset", "-c", "0", *words], capture_output=True, text=True, cwd=folder, check=False)
-    taken = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode not in (0, 1):
-        raise RuntimeError(done.stderr)
-    return taken, after.ru_maxrss / 1024, done.stdout.splitlines()[-1]
-
-
-def main() -> None:
-    """Trees from small to large: the largest so far is the peak."""
-    for files in [int(word) for word in sys.argv[1:]] or [1000, 10_000]:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            write_tree(folder, files)
-            seconds, mib, tally = gate(folder)
-            print(f"{files} files: {seconds:.2f} s, {1000 * seconds / files:.2f} ms a file, {mib:.0f} MiB; {tally}")
-
-
 if __name__ == "__main__":
-    main()
+    write_tree(Path(sys.argv[1]), int(sys.argv[2]))

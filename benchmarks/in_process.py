@@ -1,88 +1,64 @@
-"""Time of the estimator itself, as ratios to a fixed piece of interpreter work in the same run.
+"""CPU time of the estimator itself, as ratios to a fixed piece of interpreter work in the same interleaved run.
 
-Run: python benchmarks/in_process.py. One `check` on a loaded spec, a comparison of all NVIDIA and AMD cards × all
-quantisations, and the same check with a catalogue of 10 and of all specs.
+Run: python -m benchmarks.in_process [--runs N]. One `check` on a loaded spec, and a comparison of all NVIDIA and AMD
+cards × all quantisations.
 """
 
-import json
-import shutil
-import subprocess
-import sys
-import tempfile
+import argparse
+import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from moesize import load_gpu, load_model
 from moesize.answer import answer
 from moesize.compare import ALL_QUANTS, compare
-from moesize.data import data_dir
 from moesize.hardware.gpu import list_gpus
 from moesize.sizing import ask
 
+#: A check takes less than a millisecond: the clock wants more of them.
+CHECKS = 50
 
-def median_ms(run: Callable[[], object], times: int) -> float:
-    """Median milliseconds of `times` runs, after one that fills caches."""
+
+def cpu_ms(run: Callable[[], object]) -> float:
+    """Milliseconds of CPU time of one call."""
+    start = time.process_time()
     run()
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        run()
-        taken.append((time.perf_counter() - start) * 1000)
-    return sorted(taken)[times // 2]
+    return (time.process_time() - start) * 1000
 
 
 def yardstick() -> int:
-    """A fixed piece of interpreter work: about a million additions."""
+    """A fixed piece of interpreter work: 300,000 squares summed."""
     return sum(i * i for i in range(300_000))
 
 
-def catalogue_growth() -> dict[int, float]:
-    """Milliseconds of a cold `load_model` with 10 specs and with all of them, in processes of their own."""
-    code = (
-        "import sys, time; import yaml, moesize.data as d; from pathlib import Path\n"
-        "d.data_dir = lambda kind, real=d.data_dir: Path(sys.argv[1]) if kind == 'model_specs' else real(kind)\n"
-        "start = time.perf_counter(); from moesize.model.loader import load_model; load_model('mixtral-8x7b')\n"
-        "print((time.perf_counter() - start) * 1000)"
-    )
-    full = data_dir("model_specs")
-    found = {}
-    with tempfile.TemporaryDirectory() as name:
-        small = Path(name)
-        for path in [full / "mixtral-8x7b.yaml", *sorted(full.glob("*.yaml"))[:9]]:
-            shutil.copy(path, small)
-        index = json.loads((full / "index.json").read_text())
-        stems = {path.stem for path in small.glob("*.yaml")}
-        kept = {
-            "models": {k: v for k, v in index["models"].items() if k in stems},
-            "names": {k: v for k, v in index["names"].items() if v in stems},
-            "sizes": {k: v for k, v in index["sizes"].items() if k in stems},
-        }
-        (small / "index.json").write_text(json.dumps(kept))
-        for folder in (small, full):
-            runs = []
-            for _ in range(7):
-                command = [sys.executable, "-c", code, str(folder)]
-                runs.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
-            found[len(list(folder.glob("*.yaml")))] = sorted(runs)[3]
-    return found
+def checks(name: str, gpus: int) -> Callable[[], object]:
+    """`CHECKS` answers to one question on a loaded spec."""
+    question = ask(load_model(name), load_gpu("H200"), gpus=gpus)
+    return lambda: [answer(question) for _ in range(CHECKS)]
 
 
 def main() -> None:
-    base = median_ms(yardstick, 15)
-    print(f"{'yardstick (300,000 squares summed)':<48}{base:9.1f} ms    1.00×")
-    for name, gpus in (("mixtral-8x7b", 2), ("deepseek-v3", 8)):
-        question = ask(load_model(name), load_gpu("H200"), gpus=gpus)
-        taken = median_ms(lambda q=question: answer(q), 50)
-        print(f"{f'one check of {name}, spec loaded':<48}{taken:9.2f} ms  {taken / base:6.2f}×")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=7)
+    runs = parser.parse_args().runs
     cards = [gpu for gpu in map(load_gpu, list_gpus()) if gpu.vendor in ("nvidia", "amd")]
-    spec = load_model("mixtral-8x7b")
-    quants = [None, *ALL_QUANTS]
-    taken = median_ms(lambda: compare([spec], cards, quants), 3)
-    print(f"{f'compare, {len(cards)} GPUs × {len(quants)} quantisations':<48}{taken:9.0f} ms  {taken / base:6.1f}×")
-    for count, milliseconds in catalogue_growth().items():
-        name = f"cold load_model, {count} specs in the catalogue"
-        print(f"{name:<48}{milliseconds:9.1f} ms  {milliseconds / base:6.2f}×")
+    spec, quants = load_model("mixtral-8x7b"), [None, *ALL_QUANTS]
+    work: dict[str, tuple[Callable[[], object], int]] = {
+        "yardstick (300,000 squares summed)": (yardstick, 1),
+        "one check of mixtral-8x7b, spec loaded": (checks("mixtral-8x7b", 2), CHECKS),
+        "one check of deepseek-v3, spec loaded": (checks("deepseek-v3", 8), CHECKS),
+        f"compare, {len(cards)} GPUs × {len(quants)} quantisations": (lambda: compare([spec], cards, quants), 1),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in work}
+    for round_ in range(runs + 1):
+        for name, (run, times) in work.items():
+            milliseconds = cpu_ms(run) / times
+            if round_:  # the first round fills caches
+                taken[name].append(milliseconds)
+    base = statistics.median(next(iter(taken.values())))
+    for name, several in taken.items():
+        median = statistics.median(several)
+        print(f"{name:<48}{median:9.2f} ms  {median / base:7.3f}×")
 
 
 if __name__ == "__main__":
