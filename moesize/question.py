@@ -164,7 +164,8 @@ def choose_kv(spec: ModelSpec, scheme: QuantScheme, name: str, engine: str) -> K
     dtype = ("bfloat16" if spec.dtype == "float32" else spec.dtype) if wide else scheme.dtype
     found = kv_format(name, dtype=dtype, checkpoint=scheme.kv_format, engine=engine)
     sparse = any(cache.kind is CacheKind.INDEXER for cache in spec.caches)
-    if sparse and engine == "vllm" and found.name.startswith("fp8"):
+    packed = any(cache.kind is CacheKind.COMPRESSED for cache in spec.caches) and name == "auto"
+    if sparse and engine == "vllm" and (packed or found.name.startswith("fp8")):
         return kv_format(
             "fp8_ds_mla", dtype=spec.dtype, engine=engine
         )  # the only 8-bit layout of its sparse MLA kernels

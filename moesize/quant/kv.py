@@ -7,6 +7,7 @@ Widths and scales: vLLM `vllm/config/cache.py`, `v1/kv_cache_interface.py` and `
 (https://github.com/jy-yuan/KIVI), TurboQuant in vLLM (https://github.com/vllm-project/vllm/pull/38479).
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ class KvFormat(NamedTuple):
         needs_flash_attention: llama.cpp quantises values only with flash attention.
         align_bytes: Key and value of a head together are rounded up to this.
         residual_tokens: The newest tokens, kept in 16 bits beside the quantised ones.
-        latent: Fixed bytes of one MLA entry (latent and rotary part) where a layout of its own exists.
+        latent: Elements of one MLA entry (latent and rotary part) -> its bytes, where a layout of its own exists.
         note: For the report.
     """
 
@@ -65,13 +66,15 @@ class KvFormat(NamedTuple):
     needs_flash_attention: bool = False
     align_bytes: int = 1
     residual_tokens: int = 0
-    latent: int | None = None
+    latent: Mapping[int, int] | None = None
     note: str = ""
 
     def head_bytes(self, key_dim: int, value_dim: int) -> int:
         """Bytes of one token in one head of one layer; `value_dim` is 0 where values are read from the keys' latent."""
         if self.latent is not None and not value_dim:
-            return self.latent
+            if key_dim not in self.latent:
+                raise InputError(f"{self.name} has no layout for a latent of {key_dim} elements")
+            return self.latent[key_dim]
         total = self.key.nbytes(key_dim) + (self.value.nbytes(value_dim) if value_dim else 0)
         return ceil_div(total, self.align_bytes) * self.align_bytes
 
@@ -207,9 +210,10 @@ def _formats() -> dict[str, KvFormat]:
         KvFormat("nvfp4_4over6", Row(4, 16, 1), Row(4, 16, 1), ("vllm",), 10.0),
         KvFormat("fp4_e2m1", Row(4, 16, 1), Row(4, 16, 1), ("sglang",), 10.0),
         # 512 latent elements in FP8 with four float32 scales, 64 rotary ones in bfloat16.
-        KvFormat("fp8_ds_mla", byte, byte, ("vllm",), 9.0, latent=512 + 4 * 4 + 64 * 2),
+        # DeepSeek-V4's: 448 with a scale byte per 64, padded to 8, and 64 rotary ones.
+        KvFormat("fp8_ds_mla", byte, byte, ("vllm",), 9.0, latent={576: 512 + 4 * 4 + 64 * 2, 512: 448 + 8 + 64 * 2}),
         # 512 latent elements in FP4 with an FP8 scale per 16, 64 rotary ones in FP8.
-        KvFormat("nvfp4_ds_mla", Row(4, 16, 1), Row(4, 16, 1), ("vllm",), 10.0, latent=256 + 32 + 64),
+        KvFormat("nvfp4_ds_mla", Row(4, 16, 1), Row(4, 16, 1), ("vllm",), 10.0, latent={576: 256 + 32 + 64}),
     ]
     # A 16-bit norm per key, a 16-bit scale and zero point per value; the pair is padded to an even number of bytes.
     for name, key, value in (

@@ -197,3 +197,26 @@ def test_a_card_of_its_own_kind_stands_in_before_hopper_for_ranks_that_communica
         {"since": "0.8", "gpu": "other", "layout": "alone"},
     ]
     assert nearest(entries, "0.8", ("other", "tensor")) == entries[0]
+
+
+def test_deepseek_v4_packs_windows_compressed_entries_and_states_as_printed():
+    # https://github.com/tc3oliver/deepseek-v4-flash-mi300x: 20 GB by hand, steps of 2,048 tokens
+    options = EngineOptions(max_num_batched_tokens=2048, kv_cache_memory_bytes=20_000_000_000)
+    asked = {"kv_dtype": "fp8", "engine_version": "0.26.1", "context": 262_144}
+    found = plan("deepseek-v4-flash", "MI300X", options=options, **asked)
+    assert "GPU KV cache size: 1,927,444 tokens" in found.log_lines
+    assert "Maximum concurrency for 262,144 tokens per request: 7.35x" in found.log_lines
+    # https://github.com/vllm-project/vllm/issues/44376: the offline class on two GH200, 0.2x
+    options = EngineOptions(max_num_batched_tokens=16384, kv_cache_memory_bytes=round(5.44 * GIB))
+    asked = {"kv_dtype": "fp8", "engine_version": "0.22.0", "context": 30_000, "tp": 2, "ep": True}
+    refusal = plan("deepseek-v4-flash", "H100-SXM", options=options, **asked).log_lines[-1]
+    assert "6.66 GiB KV cache is needed" in refusal
+    assert "estimated maximum model length is 1352" in refusal  # 13528 printed; the pool is known to 0.01 GiB
+
+
+def test_deepseek_v4_keeps_its_cache_in_the_one_layout_its_kernels_have():
+    found = plan("deepseek-v4-pro", "B200", tp=8)
+    layers = load_model("deepseek-v4-pro", offline=True).num_layers
+    assert found.pool.bytes_per_token_in_window > 584 * layers
+    with pytest.raises(InputError, match="no layout for a latent of 512"):
+        plan("deepseek-v4-pro", "B200", tp=8, kv_dtype="nvfp4_ds_mla")

@@ -46,7 +46,7 @@ def capacity_of(
     blocks = min(pool.blocks(available) for pool, available in pools)
     in_flight = in_flight_tokens(request, rules, step)
     needed = max(pool.blocks_per_sequence(context, in_flight) for pool, _ in pools)
-    concurrency = blocks / needed if needed else 0.0
+    concurrency = min(pool.concurrency(blocks, context, in_flight) for pool, _ in pools)
     tokens = int(concurrency * context)
     pool = KvPool(
         n_bytes=blocks * shown.block_bytes,

@@ -15,6 +15,7 @@ from moesize.engines.vllm.capacity import capacity_of
 from moesize.engines.vllm.constants import Rules, rules_for
 from moesize.engines.vllm.encoder import encoder_of
 from moesize.engines.vllm.log import log_lines
+from moesize.engines.vllm.packed import is_packed, packed_pool
 from moesize.engines.vllm.pages import Page, draft_pages, pages_of
 from moesize.engines.vllm.pool import PoolPlan, plan_pool
 from moesize.engines.vllm.runtime import outside_terms, runtime_terms, server_step
@@ -204,7 +205,6 @@ def _rank(
         weights = published_weight_terms(spec, request.scheme, layout.gpus)
     else:
         weights = weight_terms(request, tensors, stage, rules, step.batched_tokens)
-    pages = stage_pages(request, rules, stage, drafter)
     terms = (
         *weights,
         *([draft_weight_term(drafter, sharding, rules, step.batched_tokens)] if drafter else ()),
@@ -222,13 +222,20 @@ def _rank(
         *runtime_terms(request, rules, step, rest),
         *outside_terms(request, rules, step),
     )
-    rank = _Rank(terms, plan_pool(pages, rules, layout.dcp), 0)
+    rank = _Rank(terms, _pool(request, rules, stage, drafter), 0)
     wanted = options.kv_cache_memory_bytes
     available = max(0, budget - rank.spent_bytes) if wanted is None else wanted
     return rank._replace(available_bytes=available)
 
 
-def stage_pages(request: Request, rules: Rules, stage: Stage, drafter: Drafter | None) -> tuple[Page, ...]:
+def _pool(request: Request, rules: Rules, stage: Stage, drafter: Drafter | None) -> PoolPlan | None:
+    if is_packed(request.spec):
+        draft = drafter.request.spec if drafter else None
+        return packed_pool(request.spec, request.kv_format, stage.layers, rules, draft)
+    return plan_pool(_pages(request, rules, stage, drafter), rules, request.layout.dcp)
+
+
+def _pages(request: Request, rules: Rules, stage: Stage, drafter: Drafter | None) -> tuple[Page, ...]:
     """The pages of a stage's layers, and of the drafting model's beside them."""
     kv, found = request.kv_format, request.options.speculation
     proposed = found.tokens if found else 0

@@ -24,12 +24,14 @@ class Group(NamedTuple):
 class PoolPlan(NamedTuple):
     """The groups of one stage, and the bytes one block of the shared pool takes.
 
-    With decode context parallelism every rank holds the tokens of `dcp` ranks' blocks in turn.
+    With decode context parallelism every rank holds the tokens of `dcp` ranks' blocks in turn. `weights` are bytes of a
+    block of each group, where the printed concurrency counts by them.
     """
 
     groups: tuple[Group, ...]
     block_bytes: int
     dcp: int = 1
+    weights: tuple[int, ...] = ()
 
     def blocks(self, available_bytes: int) -> int:
         """Blocks `available_bytes` holds."""
@@ -41,7 +43,18 @@ class PoolPlan(NamedTuple):
 
     def blocks_per_sequence(self, context_tokens: int, in_flight_tokens: int) -> int:
         """Blocks one sequence of `context_tokens` may come to hold, over all groups."""
-        return sum(_group_blocks(group.page, context_tokens, in_flight_tokens, self.dcp) for group in self.groups)
+        return sum(self._blocks(context_tokens, in_flight_tokens))
+
+    def concurrency(self, blocks: int, context_tokens: int, in_flight_tokens: int) -> float:
+        """Sequences of `context_tokens` that `blocks` blocks hold at once, as the engine prints it."""
+        taken = self._blocks(context_tokens, in_flight_tokens)
+        needed = sum(taken)
+        if self.weights:
+            needed = ceil_div(sum(n * w for n, w in zip(taken, self.weights, strict=True)), self.weights[0])
+        return blocks / needed if needed else 0.0
+
+    def _blocks(self, context_tokens: int, in_flight_tokens: int) -> list[int]:
+        return [_group_blocks(group.page, context_tokens, in_flight_tokens, self.dcp) for group in self.groups]
 
 
 def _group_blocks(page: Page, context_tokens: int, in_flight_tokens: int, dcp: int) -> int:
