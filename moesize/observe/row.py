@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from moesize.observe.compare import Answered
+from moesize.observe.question import Answered
 from moesize.observe.observation import Observation
 
 _FIGURES = ("weights_gib", "activation_gib", "non_torch_gib", "graphs_gib", "graph_estimate_gib", "kv_gib")
 _COUNTS = ("kv_tokens", "concurrency", "block_tokens")
 _STEP = ("max_model_len", "max_num_batched_tokens", "max_num_seqs", "gpu_memory_utilization", "enforce_eager")
-_ASKED = ("kv_dtype", "tp", "pp", "dp", "ep", *_STEP)
-_DEFAULTS = {"kv_dtype": "auto", "tp": 1, "pp": 1, "dp": 1, "ep": False, "enforce_eager": False}
+_STARTUP = ("prefix_caching", "language_model_only", "max_cudagraph_capture_size")
+_ASKED = ("kv_dtype", "tp", "pp", "dp", "ep", "dcp", *_STEP, *_STARTUP)
+_DEFAULTS = {"kv_dtype": "auto", "tp": 1, "pp": 1, "dp": 1, "ep": False, "dcp": 1, "enforce_eager": False, "language_model_only": False}
 _WHOLE = ("kv_tokens", "block_tokens")
 
 
@@ -30,7 +31,7 @@ def row(seen: Observation, answered: Answered, source: str) -> dict[str, Any]:
     asked["version"] = seen.version
     asked["gpu"] = answered.question.gpu.id if answered.question is not None and answered.gpu else None
     asked["gpu_total_gib"] = seen.figure("gpu_total_gib")
-    asked |= {name: seen.settings.get(name) for name in _ASKED}
+    asked |= {name: seen.settings.get(name) for name in _ASKED} | {"speculative": _speculative(seen)}
     kept = {k: v for k, v in asked.items() if v is not None and (k not in _DEFAULTS or v != _DEFAULTS[k])}
     printed = {name: seen.figure(name) for name in (*_FIGURES, *_COUNTS)}
     observed: dict[str, Any] = {k: int(v) if k in _WHOLE else v for k, v in printed.items() if v is not None}
@@ -43,3 +44,12 @@ def row(seen: Observation, answered: Answered, source: str) -> dict[str, Any]:
         "asked": kept,
         "observed": observed,
     }
+
+
+def _speculative(seen: Observation) -> str | None:
+    """What the server drafted with, in the short form of `--speculative`; its own layers' name is the model's."""
+    method, model, tokens = (seen.settings.get(f"speculative_{key}") for key in ("method", "model", "tokens"))
+    if tokens is None:
+        return None
+    own = model is None or model == seen.settings.get("model")
+    return f"{method}:{tokens}" if own else f"{method}:{tokens}:{model}"

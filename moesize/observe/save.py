@@ -2,7 +2,7 @@
 
 from moesize.calibration import Measured, write_calibration
 from moesize.errors import InputError
-from moesize.observe.compare import Answered
+from moesize.observe.question import Answered
 from moesize.observe.observation import Observation
 from moesize.units import GIB
 

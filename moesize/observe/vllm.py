@@ -87,6 +87,10 @@ _SETTINGS = {
     "kv_dtype": (("kv_cache_dtype",), lambda text: text),
     "quantization": (("quantization",), lambda text: text),
     "enforce_eager": (("enforce_eager",), flag),
+    "dcp": (("decode_context_parallel_size",), whole),
+    "prefix_caching": (("enable_prefix_caching",), flag),
+    "language_model_only": (("language_model_only",), flag),
+    "max_cudagraph_capture_size": (("max_cudagraph_capture_size",), whole),
 }
 #: Lines that state settings: the engine's, the server's arguments, and single announcements.
 _STATING = ("LLM engine (v", "non-default args", "args: Namespace", "Chunked prefill is enabled", "Setting max_num_")
@@ -97,6 +101,10 @@ _TOTAL_FRACTION = re.compile(
 )
 _DEVICE = re.compile(r"device_name=([A-Za-z0-9_.-]{3,60}?)(?:,dtype|,block|\.json)")
 _CONTEXT = re.compile(rf"(?:aximum concurrency for|Using max model len|max seq len \(?) ?{COUNT}")
+#: 0.8 on; `draft_model` in place of both in V0, whose speculation is not sized.
+_SPECULATION = re.compile(
+    r"SpeculativeConfig\(method='(\w{1,40})', model=(?:None|'([^'\s]{1,300})'), num_spec_tokens=(\d{1,4})\)"
+)
 _RANK = re.compile(r"EngineCore_DP([1-9]\d*)")
 
 #: Sentences that end a start, and what they say about it.
@@ -132,6 +140,10 @@ def _facts(line: str, seen: Observation) -> bool:
         seen.set("gpu_memory_utilization", fraction(match[1]))
     if match := _DEVICE.search(line):
         seen.set("gpu", match[1].replace("_", " "))
+    if match := _SPECULATION.search(line):
+        for key, value in zip(("method", "model"), match.groups(), strict=False):
+            seen.set(f"speculative_{key}", value)
+        seen.set("speculative_tokens", int(match[3]))
     for words, outcome in _ENDS:
         if words in line and seen.outcome in (None, "ok"):
             seen.outcome, found = outcome(seen), True  # type: ignore[assignment]  # one of Outcome's words

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from moesize.data import read_yaml
 from moesize.errors import MoesizeError
-from moesize.observe.compare import Asked, answer_log, compare, model_names
+from moesize.observe.compare import compare
 from moesize.observe.observation import Observation
+from moesize.observe.question import Asked, answer_log, model_names
 from moesize.observe.read import LONGEST_LINE, lines_of, read_log
 from moesize.observe.row import row
 from validation.rows import DATA
@@ -61,6 +62,33 @@ def test_a_published_run_is_predicted_as_its_row_says() -> None:
     assert result.predicted_verdict == "fits"
 
 
+def test_a_log_that_drafts_is_answered_with_its_draft() -> None:
+    """Three drafted tokens are slots and pages of their own: without them the pool would hold a sixth fewer tokens."""
+    seen = observed(next(e["log"] for e in EXCERPTS if e["id"] == "vllm-0.25.1-drafting-with-its-own-layer"))
+    answered = answer_log(seen, Asked(gpu="GB10"))
+    assert answered.question.options.speculation.method == "mtp"
+    assert answered.question.options.speculation.tokens == 3
+    per_gib = {held.figure: held for held in compare(seen, Asked(gpu="GB10")).rows}
+    assert per_gib["kv_tokens"].predicted / per_gib["kv_gib"].predicted == pytest.approx(3366051 / 74.22, rel=3e-4)
+    assert any("RedHatAI/Qwen3.6-35B-A3B-NVFP4 is taken for nvidia/" in note for note in answered.notes)
+    assert row(seen, answered, "https://example.org/log")["asked"]["speculative"] == "mtp:3"
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ("method='medusa', model='abhigoyal/vllm-medusa', num_spec_tokens=3", "medusa"),
+        ("method='eagle', model='nobody/knows', num_spec_tokens=3", "nobody/knows"),
+    ],
+)
+def test_a_draft_that_cannot_be_sized_is_said_and_left_out(config: str, says: str) -> None:
+    log = next(e["log"] for e in EXCERPTS if e["id"] == "vllm-0.25.1-drafting-with-its-own-layer")
+    own = "method='mtp', model='RedHatAI/Qwen3.6-35B-A3B-NVFP4', num_spec_tokens=3"
+    answered = answer_log(observed(log.replace(own, config)), Asked(gpu="GB10"))
+    assert answered.question.options.speculation is None
+    assert any(note.startswith("predicted without the speculation") and says in note for note in answered.notes)
+
+
 def test_without_a_card_only_weights_are_predicted() -> None:
     result = compare(observed(next(e["log"] for e in EXCERPTS if e["id"] == "vllm-0.9.2-available")), Asked())
     assert {held.figure for held in result.rows if held.predicted is not None} == {"weights_gib"}
@@ -85,7 +113,7 @@ def test_a_row_reads_like_those_of_the_validation_data() -> None:
     made = row(seen, answer_log(seen, Asked(gpu="H100-80GB")), "https://example.org/log")
     known = read_yaml(DATA / "vllm_h100_019.yaml")["rows"]
     assert set(made) == {"id", "source", "asked", "observed"}
-    assert set(made["asked"]) <= {key for entry in known for key in entry["asked"]} | {"max_num_seqs", "enforce_eager"}
+    assert set(made["asked"]) <= {key for entry in known for key in entry["asked"]} | {"max_num_seqs", "enforce_eager", "prefix_caching", "max_cudagraph_capture_size"}
     assert set(made["observed"]) <= {key for entry in known for key in entry["observed"]}
     assert made["observed"]["kv_tokens"] == 476016
 
@@ -133,7 +161,7 @@ def test_what_cannot_be_read_is_one_sentence(words: list[str], stdin: str | byte
 )
 def test_a_path_a_log_names_is_never_opened(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("moesize.observe.compare.load_model", lambda name, **_: opened.append(name) or _refuse())
+    monkeypatch.setattr("moesize.observe.question.load_model", lambda name, **_: opened.append(name) or _refuse())
     compare(
         observed(
             f"INFO [core.py] Initializing a V1 LLM engine (v0.19.0) with config: model='{named}', max_seq_len=8192\nModel loading took 1.0 GiB memory\n"

@@ -8,7 +8,7 @@ import yaml
 
 from moesize.calibration import read_calibration
 from moesize.errors import InputError
-from moesize.observe.compare import Asked, answer_log
+from moesize.observe.question import Asked, answer_log
 from moesize.observe.read import read_log
 from moesize.observe.save import calibration_text as of_log
 from moesize.probe.cpu import Cpu
