@@ -11,8 +11,8 @@ from moesize.cli import options as opt
 from moesize.cli import output
 from moesize.errors import InputError
 from moesize.observe.compare import compare
-from moesize.observe.question import Asked, answer_log
 from moesize.observe.observation import Observation
+from moesize.observe.question import Asked, answer_log
 from moesize.observe.read import lines_of, read_log
 
 _NO_SOURCE = "state where the log can be read: a URL"

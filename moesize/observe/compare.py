@@ -114,5 +114,3 @@ def _pool_figure(name: str, plan: EnginePlan) -> float | None:
         "need_gib": round(gib(plan.pool.needed_bytes), 4),
     }
     return figures.get(name)
-
-

@@ -2,8 +2,8 @@
 
 from moesize.calibration import Measured, write_calibration
 from moesize.errors import InputError
-from moesize.observe.question import Answered
 from moesize.observe.observation import Observation
+from moesize.observe.question import Answered
 from moesize.units import GIB
 
 #: figure of the log -> term of the engines; printed with two decimals, so half a unit of the last is either way

@@ -113,7 +113,12 @@ def test_a_row_reads_like_those_of_the_validation_data() -> None:
     made = row(seen, answer_log(seen, Asked(gpu="H100-80GB")), "https://example.org/log")
     known = read_yaml(DATA / "vllm_h100_019.yaml")["rows"]
     assert set(made) == {"id", "source", "asked", "observed"}
-    assert set(made["asked"]) <= {key for entry in known for key in entry["asked"]} | {"max_num_seqs", "enforce_eager", "prefix_caching", "max_cudagraph_capture_size"}
+    assert set(made["asked"]) <= {key for entry in known for key in entry["asked"]} | {
+        "max_num_seqs",
+        "enforce_eager",
+        "prefix_caching",
+        "max_cudagraph_capture_size",
+    }
     assert set(made["observed"]) <= {key for entry in known for key in entry["observed"]}
     assert made["observed"]["kv_tokens"] == 476016
 
