@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from moesize.errors import InputError
+from moesize.errors import InputError, printable
 
 KIB: Final = 2**10
 MIB: Final = 2**20
@@ -56,7 +56,7 @@ def dtype_name(name: str) -> str:
     short = name.removeprefix("torch.").lower()
     full = _DTYPE_NAMES.get(short, short)
     if full not in DTYPE_BYTES:
-        raise InputError(f"unknown dtype {name!r}; known are {', '.join(sorted(DTYPE_BYTES))}")
+        raise InputError(f"unknown dtype {printable(name)!r}; known are {', '.join(sorted(DTYPE_BYTES))}")
     return full
 
 

@@ -69,11 +69,16 @@ def _auto_round(config: Fields, spec: ModelSpec) -> QuantScheme:
     bits, group = _bits(config), _group(config, "group_size")
     awq = "awq" in config.text("packing_format", default="")
     base: WeightFormat = integers.Awq(bits, group) if awq else integers.Gptq(bits, group)
+    left = ModuleSet(_kept_whole(config))
+    return _skipping("gptq", _named("awq" if awq else "gptq", bits, group), left, base, spec, is_quantisable)
+
+
+def _kept_whole(config: Fields) -> list[str]:
+    """The modules AutoRound was told to leave in 16 bits or more."""
     extra = config.maybe_sub("extra_config")
-    alone = [n for n, v in (extra.values if extra else {}).items() if isinstance(v, Mapping) and v.get("bits", 0) >= 16]
-    return _skipping(
-        "gptq", _named("awq" if awq else "gptq", bits, group), ModuleSet(alone), base, spec, is_quantisable
-    )
+    settings = {name: value for name, value in (extra.values if extra else {}).items() if isinstance(value, Mapping)}
+    where = f"{config.where}: extra_config"
+    return [name for name, value in settings.items() if Fields(value, where).count("bits", default=1) >= 16]
 
 
 def _awq(config: Fields, spec: ModelSpec) -> QuantScheme:
@@ -158,8 +163,8 @@ def _eetq(config: Fields, spec: ModelSpec) -> QuantScheme:
 
 def _aqlm(config: Fields, spec: ModelSpec) -> QuantScheme:
     fmt = codebooks.Aqlm(
-        config.count("num_codebooks", default=1),
-        config.count("nbits_per_codebook", default=16),
+        config.count("num_codebooks", default=1, maximum=64),
+        config.count("nbits_per_codebook", default=16, maximum=32),
         config.count("in_group_size", default=8),
     )
     if config.count("out_group_size", default=1) != 1:

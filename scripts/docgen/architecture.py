@@ -29,7 +29,7 @@ ROWS = (
     ),
     Row("bytes and FLOPs", ("engines", "compute", "memory")),
     Row("facts", ("quant", "model", "hardware")),
-    Row("ground", ("data", "results", "units", "errors")),
+    Row("ground", ("data", "files", "results", "units", "errors")),
 )
 
 
