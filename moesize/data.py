@@ -26,7 +26,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """One YAML mapping from a file of ours or of the user's.
 
     Raises:
-        InputError: unreadable, too large, not UTF-8, not YAML, or not a mapping; names the file and, where known, the line.
+        InputError: unreadable, too large, not UTF-8, not YAML, or no mapping; names file and, where known, line.
     """
     import yaml  # noqa: PLC0415  one parser, loaded when a file is read
 
@@ -72,11 +72,10 @@ def _refuse_bomb(text: str, loader: Any, path: Path) -> None:  # noqa: ANN401  y
             if event.anchor:
                 anchors[event.anchor] = 1
         elif isinstance(event, yaml.AliasEvent):
-            if event.anchor not in anchors:  # known once its value is complete
-                line = event.start_mark.line + 1
-                raise InputError(
-                    f"{path} line {line}: alias *{printable(event.anchor, 40)} stands for nothing complete"
-                )
-            total += anchors[event.anchor]
+            name, mark = str(event.anchor), event.start_mark
+            if name not in anchors:  # known once its value is complete
+                place = f"{path} line {mark.line + 1}" if mark else str(path)
+                raise InputError(f"{place}: alias *{printable(name, 40)} stands for nothing complete above it")
+            total += anchors[name]
         if total > MAX_YAML_VALUES:
             raise InputError(f"{path}: its aliases stand for more than {MAX_YAML_VALUES:,} values")

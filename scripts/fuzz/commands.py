@@ -73,7 +73,7 @@ def _value(rng: Random, kind: str, choices: tuple[str, ...]) -> str:  # noqa: PL
     sound = rng.random() < 0.6
     if name in ("output_path", "save", "write_baseline", "folder"):
         return rng.choice(_OUT)
-    if not sound and type_name not in ("path",):
+    if not sound and type_name != "path":
         return (
             str(rng.choice((*HOSTILE_TEXT, *HOSTILE_NUMBERS)))
             .replace("\0", "")

@@ -82,7 +82,7 @@ def of_output(case: Case, status: int, out: str) -> Iterator[str]:
                 answer, status
             )
         elif form == "junit":
-            ET.fromstring(out)  # noqa: S314  our own output
+            ET.fromstring(out)
     except (ValueError, ET.ParseError) as error:
         yield f"no valid {form}: {error}"
 
@@ -118,7 +118,7 @@ def _check(answer: Answer, status: int) -> Iterator[str]:
         yield "it fits, and is larger than the budget"
     if (verdict == "oom") != (answer["oom_at"] is not None) or (verdict != "fits" and not answer["reasons"]):
         yield f"{verdict} at {answer['oom_at']} because {answer['reasons']}"
-    if status == 0 and verdict == "oom" or status == 1 and verdict == "fits":
+    if (status == 0 and verdict == "oom") or (status == 1 and verdict == "fits"):
         yield f"{verdict} with status {status}"
     yield from _model(answer["model"])
     pool = answer["kv_cache"]

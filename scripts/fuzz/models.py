@@ -144,7 +144,7 @@ def gguf(rng: Random, index: int) -> Case:
 
 def _change_gguf(rng: Random, keys: list[binary.GgufKey], tensors: list[binary.GgufTensor]) -> None:
     at = rng.randrange(len(keys))
-    key, kind, value = keys[at]
+    key, kind, _ = keys[at]
     how = rng.randrange(6)
     if how == 0:
         del keys[at]

@@ -74,7 +74,7 @@ def mutated(rng: Random, value: Any, others: Any = None) -> Any:  # noqa: ANN401
     return value
 
 
-def _change(rng: Random, holder: Any, key: Any, others: Any) -> None:  # noqa: ANN401, C901, PLR0912
+def _change(rng: Random, holder: Any, key: Any, others: Any) -> None:  # noqa: ANN401
     old = holder[key]
     how = rng.choice((0, 1, 2, 2, 2, 3, 4, 5, 5, 6, 6, 7, 8, 8))
     if how == 0:

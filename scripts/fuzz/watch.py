@@ -47,10 +47,10 @@ def run(case: Case, serve: Serve | None = None) -> Outcome:
     """One case, and the same question with one thing more where it has one."""
     with _folder(case) as folder, serve(case) if serve else contextlib.nullcontext():
         before = _listing(folder)
-        outcome = _command(case, case.words)
+        outcome = _command(case.words)
         outcome.problems += _written(folder, before, case)
         if case.then and outcome.status in (0, 1) and not outcome.problems:
-            after = _command(Case(case.then), case.then)
+            after = _command(case.then)
             outcome.problems += after.problems
             outcome.seconds = max(outcome.seconds, after.seconds)
             if after.status in (0, 1) and not after.problems:
@@ -58,7 +58,7 @@ def run(case: Case, serve: Serve | None = None) -> Outcome:
     return outcome
 
 
-def _command(case: Case, words: tuple[str, ...]) -> Outcome:
+def _command(words: tuple[str, ...]) -> Outcome:
     streams = [
         io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors, newline="")
         for errors in ("strict", "backslashreplace")

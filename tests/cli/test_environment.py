@@ -169,18 +169,16 @@ def test_a_sentence_is_said_in_ascii_too(tree: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of other systems are always text")
 def test_names_that_are_no_text_are_shown_with_a_mark(tree: Path) -> None:
-    folder = os.fsencode(tree) + b"/mod\xff\x1b[31mel"
-    os.mkdir(folder)
-    with open(folder + b"/config.json", "wb") as file:
-        file.write(json.dumps(CONFIG).encode())
+    folder = tree / os.fsdecode(b"mod\xff\x1b[31mel")
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(CONFIG))
     for form in ("text", "json", "markdown"):
-        done = run("check", folder + b"/config.json", "--gpu", "A10G", "--format", form, folder=tree)
+        done = run("check", str(folder / "config.json"), "--gpu", "A10G", "--format", form, folder=tree)
         assert (done.returncode, done.stderr) == (0, b"")
         assert b"\x1b" not in done.stdout
         done.stdout.decode()
-    with open(folder + b"/config.json", "wb") as file:
-        file.write(b"{")
-    done = run("check", folder + b"/config.json", "--gpu", "A10G", folder=tree)
+    (folder / "config.json").write_text("{")
+    done = run("check", str(folder / "config.json"), "--gpu", "A10G", folder=tree)
     assert (done.returncode, b"\x1b" in done.stderr) == (2, False)
 
 
@@ -200,7 +198,7 @@ full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full h
 
 @full
 @pytest.mark.parametrize(("words", "status"), COMMANDS[4:7], ids=IDS[4:7])
-def test_a_full_disk_behind_standard_output_is_one_sentence(words: list[str], status: int, tree: Path) -> None:  # noqa: ARG001
+def test_a_full_disk_behind_standard_output_is_one_sentence(words: list[str], status: int, tree: Path) -> None:
     done = in_bash(f"moesize {' '.join(words)} > /dev/full", tree)
     assert done.returncode == 2
     assert one_sentence(done.stderr)
@@ -255,7 +253,7 @@ CHECK = ["check", "mixtral-8x7b", "--gpu", "A10G", "--format", "json"]
 def test_a_device_is_written_into_and_stays_one(tree: Path) -> None:
     done = run(*CHECK, "--output", "/dev/full", folder=tree)
     assert (done.returncode, one_sentence(done.stderr)) == (2, True)
-    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
     piped = in_bash(f"moesize {' '.join(CHECK)} --output /dev/stdout | cat", tree)
     assert json.loads(piped.stdout)["verdict"] == "oom"
     assert Path("/dev/stdout").is_symlink()
