@@ -1,5 +1,6 @@
 """Surfaces of the gate: manifests of every format, policies, baselines, locked specs."""
 
+import json
 from random import Random
 from typing import Any
 
@@ -145,3 +146,54 @@ def locked(rng: Random, index: int) -> Case:
     spec = {**known[index % len(known)], "name": "model", "hub_ids": ["Our-Org/Model"]}
     data = yaml_bytes(rng, mutated(rng, spec, rng.choice(known)))
     return Case(_gate(rng), {"a.yaml": SERVER, ".moesize/models/our-org/model.yaml": data})
+
+
+_MODELS = (
+    "mistralai/Mixtral-8x7B-Instruct-v0.1", "deepseek-ai/DeepSeek-R1", "openai/gpt-oss-20b", "Qwen/Qwen3-8B-AWQ",
+    "meta-llama/Llama-3.1-8B-Instruct", "/models/x.Q4_K_M.gguf", "state-spaces/mamba-2.8b", "",
+)  # fmt: skip
+_GPUS = (
+    "NVIDIA-H100-80GB-HBM3", "a100", "Tesla-T4", "mi300x", "nonsense", "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", "B200-SHARED", "H100:8",
+)  # fmt: skip
+_LAUNCHES = (
+    "vllm serve", "python3 -m sglang.launch_server --model-path", "text-generation-launcher --model-id", "llama-server -m", "trtllm-serve",
+)  # fmt: skip
+_COUNTED = (
+    "--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size", "--max-model-len", "--tp-size", "--max-num-seqs",
+    "--max-num-batched-tokens", "--gpu-memory-utilization", "--cpu-offload-gb", "--dp-size", "--kv-cache-memory-bytes", "--num-shard",
+    "--context-length", "-c", "-np", "-ngl", "--n-cpu-moe", "--nnodes",
+)  # fmt: skip
+_NAMED = ("--quantization", "--kv-cache-dtype", "--dtype", "-ctk", "--quantize")
+_NAMES = ("fp8", "awq", "gptq", "bitsandbytes", "mxfp4", "nvfp4", "half", "q8_0", "fp8_e5m2", "int3", "auto", "x")
+_SWITCHES = ("--enable-expert-parallel", "--enable-dp-attention", "--enforce-eager", "--cpu-moe")
+_FORM = ("model", "gpu", "gpus", "quant", "context", "concurrency", "engine", "tp", "pp", "dp", "ep", "nodes")
+
+
+def _number(rng: Random) -> str:
+    odd = ("auto", "32k", "1e9", "0", "0.5", "NaN", "-1", "$(X)", "９", "1" * 40)
+    return rng.choice((str(rng.choice((1, 2, 4, 8, 8192))), str(rng.randrange(-3, 2**20)), rng.choice(odd)))
+
+
+def launch(rng: Random, index: int) -> Case:
+    """A server started with any of the flags that matter, whatever their values; or the plain form with any of its keys."""
+    if index % 3 == 0:
+        keys = rng.sample(_FORM, rng.randrange(6))
+        form: dict[str, Any] = {"model": _MODELS[0], "gpu": "H100"}
+        form |= {
+            key: rng.choice((*_MODELS, *_GPUS, *_NAMES, "vllm", "tgi", True, _number(rng), _number(rng)))
+            for key in keys
+        }
+        return Case(_gate(rng), {"a.json": json.dumps(form).encode()})
+    words = [rng.choice(_LAUNCHES), rng.choice(_MODELS)]
+    for _ in range(rng.randrange(6)):
+        flag = rng.choice((*_COUNTED, *_NAMED, *_SWITCHES))
+        words += [flag] if flag in _SWITCHES else [flag, rng.choice(_NAMES) if flag in _NAMED else _number(rng)]
+    container = {
+        "name": "engine",
+        "image": "vllm/vllm-openai:v0.11.0",
+        "command": ["sh", "-c", " ".join(words)],
+        "resources": {"limits": {"nvidia.com/gpu": _number(rng)}},
+    }
+    spec = {"nodeSelector": {"nvidia.com/gpu.product": rng.choice(_GPUS)}, "containers": [container]}
+    pod = {"kind": "Deployment", "metadata": {"name": "x"}, "spec": {"template": {"spec": spec}}}
+    return Case(_gate(rng), {"a.json": json.dumps(pod).encode()})

@@ -19,6 +19,7 @@ SURFACES: Final = (
     Surface("prices", "price lists, YAML and CSV", texts.prices),
     Surface("calibration", "calibration files", texts.calibration),
     Surface("manifest", "deployment files of every format the gate reads", deployments.manifest),
+    Surface("launch", "launch lines of servers, and the plain form", deployments.launch),
     Surface("policy", "gate policies and baselines", deployments.policy),
     Surface("lock", "locked specs", deployments.locked),
     Surface("log", "server logs for `observe`", texts.log),

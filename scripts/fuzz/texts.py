@@ -33,7 +33,7 @@ def log(rng: Random, index: int) -> Case:
         elif how == 3:
             lines[at] += rng.choice(_MARKS) + str(rng.choice((*HOSTILE_TEXT, *HOSTILE_NUMBERS[:20], "9" * 400)))
         elif how == 4:
-            lines[at] = lines[at] * rng.choice((2, 300))
+            lines[at] = (lines[at] * rng.choice((2, 300)))[:200_000]
         else:
             lines[at] = "".join(
                 c if not c.isdigit() or rng.random() < 0.7 else rng.choice("0189٣.-") for c in lines[at]
