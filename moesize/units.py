@@ -89,5 +89,5 @@ def parse_bytes(text: str) -> int:
     except ValueError:
         number = 0.0
     if factor is None or not 0 < number < float(2**60):
-        raise InputError(f"{text!r} is not a size; write it like 24GiB, 80GB or 512MiB")
+        raise InputError(f"{printable(text)!r} is not a size; write it like 24GiB, 80GB or 512MiB")
     return int(number * factor)

@@ -96,7 +96,7 @@ def answer_log(seen: Observation, asked: Asked) -> Answered:
     spec = _model(seen, asked)
     if spec is None:
         named = printable(str(seen.settings.get("model") or "no model"))
-        why = f"the log names {named!r}, which is no model moesize knows; --model says which it is"
+        why = f"the log names {printable(named)!r}, which is no model moesize knows; --model says which it is"
         return Answered(None, None, None, named, asked.gpu, (*notes, why))
     gpu_name, card = _card(seen, asked)
     if card is None:

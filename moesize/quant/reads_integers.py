@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from moesize.errors import InputError, UnknownNameError
+from moesize.errors import InputError, UnknownNameError, printable
 from moesize.model.fields import Fields
 from moesize.model.spec import ModelSpec, Role, Tensor
 from moesize.quant import codebooks, floats, integers, name_rules
@@ -52,7 +52,7 @@ def _dynamic(config: Fields, base: integers.Gptq) -> list[tuple[Pattern, integer
             found.append((pattern, None))
             continue
         if not isinstance(value, Mapping):
-            raise InputError(f"{config.where}: dynamic holds no settings for {key!r}")
+            raise InputError(f"{config.where}: dynamic holds no settings for {printable(str(key))!r}")
         one = Fields(value, f"{config.where}: dynamic: {key}")
         bits = one.count("bits", default=base.weight_bits)
         found.append((pattern, replace(base, weight_bits=bits, group=_group(one, "group_size", base.group))))
@@ -93,7 +93,7 @@ def _bitsandbytes(config: Fields, spec: ModelSpec) -> QuantScheme:
     if config.flag("load_in_4bit", "_load_in_4bit", default=False):
         kind = config.text("bnb_4bit_quant_type", default="fp4")
         if kind not in ("nf4", "fp4"):
-            raise InputError(f"{config.where}: bnb_4bit_quant_type is {kind!r}, expected nf4 or fp4")
+            raise InputError(f"{config.where}: bnb_4bit_quant_type is {printable(kind)!r}, expected nf4 or fp4")
         nested = config.flag("bnb_4bit_use_double_quant", default=False)
         fmt = codebooks.Bnb4Bit(kind, nested=nested, dtype=spec.dtype)
         name = f"bnb-{kind}" + ("-dq" if nested else "")
@@ -122,7 +122,7 @@ def _quanto(config: Fields, spec: ModelSpec) -> QuantScheme:
     kind = config.text("weights", default="int8")
     made = name_rules.parse(f"quanto-{kind}", spec.dtype)
     if made is None:
-        raise InputError(f"{config.where}: weights is {kind!r}, expected int8, int4, int2 or float8")
+        raise InputError(f"{config.where}: weights is {printable(kind)!r}, expected int8, int4, int2 or float8")
     left = ModuleSet(config.texts("modules_to_not_convert", default=()))
     return _skipping("quanto", made[0], left, made[2], spec, is_linear_module)
 

@@ -134,6 +134,21 @@ def test_a_path_no_file_can_have_is_one_sentence() -> None:
     assert "File name too long" in outcome.err
 
 
+def test_a_spec_whose_base_no_file_can_be_called_leaves_the_gate_its_answer() -> None:
+    deployment = b"model: Our-Org/Model\ngpu: H200\n"
+    spec = f"{SPEC}base: {'x' * 400}\n".encode()
+    outcome = run(Case(("gate", "."), {"a.yaml": deployment, ".moesize/models/our-org/model.yaml": spec}))
+    assert (outcome.status, outcome.problems) == (0, [])
+    assert "is no spec beside it" in outcome.out
+
+
+def test_a_word_without_end_is_cut_where_it_is_told() -> None:
+    policy = f'min-headroom = "{"x" * 5000}"\n'.encode()
+    outcome = run(Case(("gate", "."), {"moesize.toml": policy}))
+    assert (outcome.status, outcome.problems) == (2, [])
+    assert len(outcome.err) < 400
+
+
 def test_an_index_may_name_a_file_of_any_length() -> None:
     index = {"weight_map": {"a": "x" * 400 + ".safetensors"}}
     files = {"config.json": json.dumps(seeds.TINY).encode(), "model.safetensors.index.json": json.dumps(index).encode()}
