@@ -82,6 +82,11 @@ def test_every_single_value_of_a_quantisation_can_be_anything(config: dict) -> N
                 assert "\n" not in str(error)  # noqa: PT017  any other exception fails the test
 
 
+def test_what_a_quantisation_calls_itself_can_be_printed() -> None:
+    config = {**seeds.TINY, "quantization_config": {"quant_method": "gguf", "file_type": "\x1b[31mQ4_K_M"}}
+    assert stored_scheme(spec_from_config(config, "config.json")).name.isprintable()
+
+
 @pytest.mark.parametrize("name", ["org/a--b", "org/a..b", "org/name.", "-org/name", "org/-name", "org/na\nme"])
 def test_names_the_hub_has_not_are_no_names_of_models(name: str) -> None:
     with pytest.raises(InputError, match="no model on the Hub"):
