@@ -37,6 +37,12 @@ def test_yaml_that_holds_itself_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path / "own.yaml")
 
 
+def test_a_refusal_says_more_than_one_character(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(f"{SPEC}undisclosed: x\n")
+    with pytest.raises(InputError, match="expected a sentence"):
+        load_model(tmp_path / "own.yaml")
+
+
 def test_yaml_may_repeat_itself_in_measure(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("a: &x [1, 2]\nb: {<<: &m {c: 1}, d: *x}\ne: *m\nf: &s text\ng: *s\n")
     assert read_yaml(tmp_path / "own.yaml")["b"] == {"c": 1, "d": [1, 2]}
