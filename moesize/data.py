@@ -11,7 +11,7 @@ DataKind = Literal["model_specs", "gpu_specs"]
 #: Files of ours are below 0.2 MiB; more is none of the files that are read here.
 MAX_YAML_BYTES: Final = 5 * 2**20
 #: Values a file may hold, counting what each alias stands for.
-MAX_YAML_VALUES: Final = 200_000
+MAX_YAML_VALUES: Final = 50_000
 
 
 @cache
