@@ -12,7 +12,7 @@ from moesize.engines import load_engine
 from moesize.engines.base import EngineOptions, Workload
 from moesize.errors import InputError
 from moesize.hardware import catalogue
-from moesize.hardware.gpu import GpuSpec, load_gpu
+from moesize.hardware.gpu import GpuSpec, is_size_or_slice, load_gpu
 from moesize.hardware.host_memory import with_host_memory
 from moesize.model.loader import load_model
 from moesize.model.spec import ModelSpec
@@ -213,7 +213,7 @@ def speculating(
 
 
 def _hardware(gpu: str | int) -> tuple[GpuSpec, int | None]:
-    if isinstance(gpu, int) or catalogue.knows(gpu):
+    if isinstance(gpu, int) or catalogue.knows(gpu) or is_size_or_slice(gpu):
         return load_gpu(gpu), None
     from moesize.hardware.instances import resolve_hardware  # noqa: PLC0415  a plain GPU needs no instance lists
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from moesize.errors import InputError
+from moesize.errors import InputError, printable
 
 KIB: Final = 2**10
 MIB: Final = 2**20
@@ -57,7 +57,7 @@ def dtype_name(name: str) -> str:
     short = name.removeprefix("torch.").lower()
     full = _DTYPE_NAMES.get(short, short)
     if full not in DTYPE_BYTES:
-        raise InputError(f"unknown dtype {name!r}; known are {', '.join(sorted(DTYPE_BYTES))}")
+        raise InputError(f"unknown dtype {printable(name)!r}; known are {', '.join(sorted(DTYPE_BYTES))}")
     return full
 
 
@@ -90,5 +90,5 @@ def parse_bytes(text: str) -> int:
     except ValueError:
         number = 0.0
     if factor is None or not 0 < number < float(2**60):
-        raise InputError(f"{text!r} is not a size; write it like 24GiB, 80GB or 512MiB")
+        raise InputError(f"{printable(text)!r} is not a size; write it like 24GiB, 80GB or 512MiB")
     return int(number * factor)

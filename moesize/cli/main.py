@@ -10,7 +10,8 @@ from importlib import import_module
 import typer
 
 from moesize import __version__
-from moesize.errors import MoesizeError
+from moesize.cli import output
+from moesize.errors import MoesizeError, printable
 
 #: command -> (module of this package, its function or its group of commands)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -35,6 +36,9 @@ LONG_LIVED = frozenset({"gate", "lock", "report"})
 EXIT_FITS = 0
 EXIT_DOES_NOT_FIT = 1
 EXIT_NO_ANSWER = 2
+
+#: A sentence that lists every known name is no longer.
+_LONGEST_SENTENCE = 4000
 
 
 def build_app(only: str | None = None) -> typer.Typer:
@@ -81,14 +85,15 @@ def main(argv: list[str] | None = None) -> int:
     called = words[0] if words and words[0] in COMMANDS else None
     if called in LONG_LIVED:
         gc.enable()
+    output.prepare()
     try:
         result = build_app(called)(words, standalone_mode=False)
+        output.flush()
     except MoesizeError as error:
-        sys.stderr.write(f"moesize: {error}\n")
-        return EXIT_NO_ANSWER
-    except BrokenPipeError:  # the reader has seen enough (`| head`)
-        _silence_stdout()
-        return EXIT_FITS
+        return _refuse(str(error))
+    except OSError as error:  # a path no file can have, or a folder that is closed to us
+        where = f"{error.filename}: " if error.filename else ""
+        return _refuse(f"{where}{error.strerror or error}")
     except KeyboardInterrupt:
         sys.stderr.write("moesize: interrupted\n")
         return 130
@@ -106,13 +111,11 @@ def _usage_error(error: Exception) -> int:
     if text and "Usage:" not in text:  # a group without a command has shown its help
         path = getattr(getattr(error, "ctx", None), "command_path", "moesize")
         command = " ".join(["moesize", *(word for word in path.split()[1:] if word in COMMANDS)])
-        sys.stderr.write(
-            f"moesize: {text[:1].lower()}{text[1:].removesuffix('.')}; `{command} -h` shows what there is\n"
-        )
+        _refuse(f"{text[:1].lower()}{text[1:].removesuffix('.')}; `{command} -h` shows what there is")
     return EXIT_NO_ANSWER
 
 
-def _silence_stdout() -> None:
-    import os  # noqa: PLC0415  only a closed pipe needs it
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _refuse(sentence: str) -> int:
+    """Say why there is no answer, in one line whatever the paths and names in it hold."""
+    sys.stderr.write(f"moesize: {printable(sentence, _LONGEST_SENTENCE)}\n")
+    return EXIT_NO_ANSWER

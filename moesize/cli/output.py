@@ -13,6 +13,8 @@ from moesize.errors import InputError
 from moesize.report.detail import Detail
 
 PIPE_WIDTH = 100
+#: `--output -`, as elsewhere.
+STDOUT = "-"
 
 
 def detail(*, quiet: bool, verbose: bool) -> Detail:
@@ -47,35 +49,66 @@ def console() -> Console:
 def show(what: RenderableType, path: Path | None) -> None:
     """Print something rich draws, to the terminal or into a file."""
     target = console()
-    if path is None:
+    if path is not None and str(path) != STDOUT:
+        target.file = StringIO()
         target.print(what, crop=False)
+        write(target.file.getvalue(), path)
         return
-    target.file = StringIO()
-    target.print(what, crop=False)
-    write(target.file.getvalue(), path)
+    # drawn whole before it is written: rich would end the process when the reader goes away
+    with target.capture() as drawn:
+        target.print(what, crop=False)
+    write(drawn.get(), None)
 
 
 def write(text: str, path: Path | None) -> None:
     """Write `text` to standard output, or to `path` in one step.
 
     Raises:
-        InputError: the file cannot be written; an older one is then as it was.
+        InputError: it cannot be written; an older file is then as it was.
     """
-    if path is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+    if path is None or str(path) == STDOUT:
+        _to_stdout(text)
         return
-    import tempfile  # noqa: PLC0415  only a file needs it
+    from moesize.files import replace_text  # noqa: PLC0415  only a file needs it
 
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_text(path, text)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def prepare() -> None:
+    """Let commands write: a closed stream takes anything, one that is not UTF-8 shows `?` for what it cannot."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell: `>&-`
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  open until the process ends
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
+
+
+def flush() -> None:
+    """Send what is still buffered.
+
+    Raises:
+        InputError: standard output cannot be written.
+    """
+    _to_stdout("")
+
+
+def _to_stdout(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough (`| head`); the verdict stays the exit status
+        _silence_stdout()
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+        _silence_stdout()
+        raise InputError(f"cannot write to standard output: {error.strerror or error}") from None
+
+
+def _silence_stdout() -> None:
+    """Nothing more is written, nor complained about when the process ends."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

@@ -81,5 +81,8 @@ def lock_models(names: list[str], folder: Path) -> list[Locked]:
 
             done.append(Locked(name, add_model(name, folder / owner.lower()), "written"))
         except MoesizeError as error:
-            done.append(Locked(name, None, str(error), failed=True))
+            if kept.is_file():  # written by another run in the meantime
+                done.append(Locked(name, kept, "kept"))
+            else:
+                done.append(Locked(name, None, str(error), failed=True))
     return done

@@ -3,6 +3,7 @@
 import ast
 import re
 import tomllib
+import warnings
 from collections.abc import Iterator
 from typing import Final
 
@@ -68,7 +69,9 @@ def _dedent(body: str) -> str:
 def _llm_configs(text: str, file: str) -> Iterator[Node]:
     """`LLMConfig(…)` calls with literal arguments, as the mappings a Serve configuration file would hold."""
     try:
-        tree = ast.parse(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in somebody else's file
+            tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in ast.walk(tree):

@@ -43,6 +43,11 @@ def load_gpu(name: str | int) -> GpuSpec:
     return catalogue.read_gpu(resolve_gpu_id(name))
 
 
+def is_size_or_slice(name: str) -> bool:
+    """Whether a name is an amount of memory or a MIG slice: one GPU, and no word on how many."""
+    return bool(_SIZE.fullmatch(name) or _MIG.fullmatch(name))
+
+
 def resolve_gpu_id(name: str) -> str:
     """The id of the one GPU a name stands for.
 

@@ -42,7 +42,9 @@ def parse_gpu(path: Path, raw: Mapping[str, Any], gpu_id: str) -> GpuSpec:
     tflops.only(FORMATS)
     formats = frozenset(top.texts("formats"))
     if not formats <= FORMATS:
-        top.fail("formats", f"has {', '.join(sorted(formats - FORMATS))}; known are {', '.join(sorted(FORMATS))}")
+        top.fail(
+            "formats", f"has {printable(', '.join(sorted(formats - FORMATS)))}; known are {', '.join(sorted(FORMATS))}"
+        )
     memory = top.map("memory")
     memory.only(_MEMORY)
     size = _at_size(memory, gpu_id)

@@ -84,17 +84,21 @@ def architecture_keys(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write(document: Mapping[str, Any], path: Path) -> Path:
     """Writes the file whole or not at all, once it has been read back."""
+    from tempfile import TemporaryDirectory  # noqa: PLC0415  only a new model needs these
+
     import yaml  # noqa: PLC0415
 
+    from moesize.files import replace_text  # noqa: PLC0415
+
     text = yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True, width=120)
-    new = path.with_name(f".{path.name}.new")
     try:
+        with TemporaryDirectory() as aside:
+            trial = Path(aside) / path.name
+            trial.write_text(text, encoding="utf-8")
+            load_spec_file(trial)
         path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(text, encoding="utf-8")
-        load_spec_file(new)
-        new.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {printable(error.strerror or str(error))}") from None
-    finally:
-        new.unlink(missing_ok=True)
+        replace_text(path, text)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot write {path}: {printable(why)}") from None
     return path

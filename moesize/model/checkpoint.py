@@ -110,7 +110,7 @@ def shards_of(data: bytes, where: str) -> list[str]:
         raise InputError(f"{where} is larger than {MAX_INDEX_BYTES >> 20} MiB or empty and cannot be an index")
     weight_map = parse_json_mapping(data, where).get("weight_map")
     files = set(weight_map.values()) if isinstance(weight_map, dict) and _all_texts(weight_map) else set()
-    if not files or not all(re.fullmatch(r"[\w.+-]+\.safetensors", name) for name in files):
+    if not files or not all(re.fullmatch(r"[\w.+-]{1,200}\.safetensors", name) for name in files):
         raise InputError(f"{where} has no weight_map from arrays to safetensors files")
     return sorted(files)
 

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from moesize.errors import InputError, printable
+from moesize.units import dtype_name
 
 #: No dimension of a real model comes near; larger ones are a corrupt or hostile file.
 MAX_DIMENSION = 2**40
-MAX_LAYERS = 100_000
+MAX_LAYERS = 5_000
 MAX_EXPERTS = 1_000_000
+_LONGEST_LIST = 100_000
 
 _MISSING: Any = object()
 
@@ -73,6 +75,19 @@ class Fields:
             raise InputError(f"{self.where}: {key} is {_shown(value)}, expected a string")
         return value
 
+    def dtype(self, *, default: str) -> str:
+        """The dtype weights are kept in, by the one name it has here; families write `torch_dtype` or `dtype`.
+
+        Raises:
+            InputError: no dtype that is known.
+        """
+        keys = ("torch_dtype", "dtype")
+        name = self.text(*keys, default=default)
+        try:
+            return dtype_name(name)
+        except InputError as error:
+            raise InputError(f"{self.where}: {self._first(keys, default)[0]}: {error}") from None
+
     def counts(
         self, *keys: str, default: Sequence[int] = _MISSING, minimum: int = 0, length: int | None = None
     ) -> tuple[int, ...]:
@@ -80,7 +95,7 @@ class Fields:
         key, value = self._first(keys, default)
         if length is not None and _is_list(value) and len(value) != length:
             raise InputError(f"{self.where}: {key} is {_shown(value)}, expected {length} whole numbers")
-        if not _is_list(value) or len(value) > MAX_LAYERS:
+        if not _is_list(value) or len(value) > _LONGEST_LIST:
             raise InputError(f"{self.where}: {key} is {_shown(value)}, expected a list of whole numbers")
         one = Fields({str(i): v for i, v in enumerate(value)}, f"{self.where}: {key}")
         return tuple(one.count(str(i), minimum=minimum) for i in range(len(value)))
@@ -88,7 +103,7 @@ class Fields:
     def texts(self, *keys: str, default: Sequence[str] = _MISSING) -> tuple[str, ...]:
         """A list of strings."""
         key, value = self._first(keys, default)
-        if not _is_list(value) or len(value) > MAX_LAYERS or not all(isinstance(v, str) for v in value):
+        if not _is_list(value) or len(value) > _LONGEST_LIST or not all(isinstance(v, str) for v in value):
             raise InputError(f"{self.where}: {key} is {_shown(value)}, expected a list of strings")
         return tuple(value)
 

@@ -19,8 +19,9 @@ from moesize.model.safetensors import Stored, header_length, read_header
 from moesize.model.spec import ModelSpec
 from moesize.model.stored import PACKED, with_stored
 
-_NAME: Final = re.compile(r"^[\w.-]{1,96}/[\w.-]{1,96}$", re.ASCII)
-_REVISION: Final = re.compile(r"^[\w.@{}/+-]{1,128}$", re.ASCII)
+#: Each part begins and ends with a letter, a digit or `_`, as the Hub has it; `--` and `..` are in no name.
+_NAME: Final = re.compile(r"(?!.*(?:--|\.\.))\w(?:[\w.-]{0,94}\w)?/\w(?:[\w.-]{0,94}\w)?", re.ASCII)
+_REVISION: Final = re.compile(r"[\w.@{}/+-]{1,128}", re.ASCII)
 _COMMIT: Final = re.compile(r"^[0-9a-f]{40}$")
 
 #: Most headers fit into the first request: https://github.com/huggingface/huggingface_hub/pull/1855.
@@ -57,7 +58,7 @@ def parse_reference(text: str) -> Reference:
     short = re.sub(r"^https?://(?:www\.)?(?:huggingface\.co|hf\.co)/", "", text.strip()).rstrip("/")
     short = re.sub(r"/(?:tree|blob|resolve)/(\w[\w.-]*).*$", r"@\1", short)
     repository, _, revision = short.partition("@")
-    if not _NAME.match(repository) or ".." in repository or (revision and not _REVISION.match(revision)):
+    if not _NAME.fullmatch(repository) or (revision and not _REVISION.fullmatch(revision)):
         raise InputError(f"{printable(text)!r} is no model on the Hub: those are named org/name or org/name@revision")
     return Reference(repository, revision or "main")
 

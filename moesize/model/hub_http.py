@@ -98,7 +98,7 @@ def _as_sentence(error: Exception, what: str, timeout: float) -> HubError:
     kind = type(error).__name__
     if kind == "OfflineModeIsEnabled":
         return HubUnreachableError(f"{what} is not cached here, and HF_HUB_OFFLINE forbids asking for it")
-    if "Timeout" in kind:
+    if "Timeout" in kind or "Read timed out" in str(error):  # requests wraps one that comes late in a ConnectionError
         return HubUnreachableError(f"{what}: the server did not answer within {timeout:g} s; try again later")
     if "RemoteProtocol" in kind or "IncompleteRead" in kind or "ChunkedEncoding" in kind:
         return HubError(f"{what} was cut off on the way; try again")

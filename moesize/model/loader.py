@@ -25,6 +25,19 @@ def load_model(reference: str | Path, *, offline: bool = False, family: str | No
     text = str(reference)
     if not text.strip():
         raise InputError("no model is named")
+    return _shown(_load(text, offline=offline, family=family))
+
+
+def _shown(spec: ModelSpec) -> ModelSpec:
+    """The spec with names that can be printed: folders and files may be called anything."""
+    texts = (spec.name, spec.source, *spec.notes)
+    if all(text.isprintable() for text in texts):
+        return spec
+    name, source, *notes = (printable(text, len(text)) for text in texts)
+    return replace(spec, name=name, source=source, notes=tuple(notes))
+
+
+def _load(text: str, *, offline: bool, family: str | None) -> ModelSpec:
     path = _as_path(text)
     if path is not None:
         return _load_path(path, family)

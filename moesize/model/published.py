@@ -18,7 +18,12 @@ def counts_spec(document: Fields) -> ModelSpec:
         InputError: a key that is unknown, missing or cannot be right.
     """
     if document.has("undisclosed"):
-        raise NotSizeableError(document.text("undisclosed"))
+        sentence = document.text("undisclosed")
+        if len(sentence.split()) < 3:
+            raise InputError(
+                f"{document.where}: undisclosed is {printable(sentence, 60)!r}, expected a sentence that says why"
+            )
+        raise NotSizeableError(sentence)
     counts = document.sub("counts")
     unknown = sorted(str(key) for key in counts.values if key not in _KEYS)
     if unknown:

@@ -36,6 +36,8 @@ _OPTIONAL: Final = ("aliases", "hub_ids", "base", "revision", "family", "publish
 _KEYS: Final = frozenset((*_BODIES, *_REQUIRED, *_OPTIONAL))
 
 _MAX_BASES: Final = 4
+#: Characters of a name; no file system takes much more.
+_LONGEST_NAME: Final = 200
 
 
 def load_spec_file(path: Path) -> ModelSpec:
@@ -99,7 +101,8 @@ def merged_config(document: Mapping[str, Any], path: Path) -> dict[str, Any]:
     while "base" in document:
         base = document["base"]
         beside = place.parent / f"{base}.yaml"
-        if not isinstance(base, str) or beside.parent != place.parent or not beside.is_file():
+        named = isinstance(base, str) and len(base) <= _LONGEST_NAME and beside.parent == place.parent
+        if not named or not beside.is_file():
             raise InputError(f"{path}: base {printable(str(base))!r} is no spec beside it")
         place = beside
         if len(layers) > _MAX_BASES:

@@ -4,12 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from moesize.errors import printable
+
 Outcome = Literal["ok", "kv_too_small", "oom_load", "oom_runtime", "failed"]
 
 #: Figures of which ranks print different ones: the tightest rank counts, which has the least of these …
 SMALLEST = frozenset({"kv_gib", "kv_tokens", "concurrency", "blocks", "gpu_total_gib", "free_gib"})
 #: … and the most of all others.
 _LARGEST_NUMBER = 1e15
+_LONGEST_WORD = 300
 
 
 @dataclass(slots=True)
@@ -38,7 +41,7 @@ class Observation:
     def set(self, name: str, value: Any) -> None:  # noqa: ANN401  a word, a number or a flag
         """Enter a setting, the last one printed standing."""
         if value is not None:
-            self.settings[name] = value
+            self.settings[name] = printable(value, _LONGEST_WORD) if isinstance(value, str) else value
 
     def figure(self, name: str) -> float | None:
         """The tightest rank's value."""

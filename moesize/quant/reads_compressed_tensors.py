@@ -5,7 +5,7 @@ Schema: https://github.com/vllm-project/compressed-tensors (`quantization/quant_
 
 from typing import Any, NamedTuple
 
-from moesize.errors import InputError
+from moesize.errors import InputError, printable
 from moesize.model.fields import Fields
 from moesize.model.spec import Kind, ModelSpec, Role, Tensor
 from moesize.quant.checkpoint import is_linear_module, scheme_of
@@ -87,7 +87,7 @@ def _format(weights: Fields, inputs: Fields | None, packing: str, dtype: str) ->
     if kind == "float":
         return _float_format(weights, bits, size, strategy, packing, dtype, static=static, weight_only=inputs is None)
     if kind != "int":
-        raise InputError(f"{weights.where}: type is {kind!r}, expected int or float")
+        raise InputError(f"{weights.where}: type is {printable(kind)!r}, expected int or float")
     if packing == "int-quantized" or (bits == 8 and packing != "pack-quantized" and size == -1):
         return Int8(dtype, per_tensor=strategy == "tensor", group=size), "int8"
     symmetric = weights.flag("symmetric", default=True)

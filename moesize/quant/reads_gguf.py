@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import prod
 
+from moesize.errors import printable
 from moesize.model.fields import Fields
 from moesize.model.spec import ModelSpec, Tensor
 from moesize.quant.checkpoint import scheme_of
@@ -17,7 +18,8 @@ def read(method: str, config: Fields, spec: ModelSpec) -> QuantScheme:
         if tensor.dtype and is_blocked(tensor.dtype):
             sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + prod(tensor.shape) * tensor.copies
     main = max(sizes, key=lambda dtype: sizes[dtype], default=None)
-    return scheme_of(config.text("file_type", default="mixed"), method, spec, _by_dtype, Ggml(main) if main else None)
+    name = printable(config.text("file_type", default="mixed"), 40)
+    return scheme_of(name, method, spec, _by_dtype, Ggml(main) if main else None)
 
 
 def _by_dtype(tensor: Tensor) -> tuple[Part, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from moesize.errors import InputError, UnknownNameError
+from moesize.errors import InputError, UnknownNameError, printable
 from moesize.model.fields import Fields
 from moesize.model.spec import ModelSpec, Role, Tensor
 from moesize.quant import codebooks, floats, integers, name_rules
@@ -52,7 +52,7 @@ def _dynamic(config: Fields, base: integers.Gptq) -> list[tuple[Pattern, integer
             found.append((pattern, None))
             continue
         if not isinstance(value, Mapping):
-            raise InputError(f"{config.where}: dynamic holds no settings for {key!r}")
+            raise InputError(f"{config.where}: dynamic holds no settings for {printable(str(key))!r}")
         one = Fields(value, f"{config.where}: dynamic: {key}")
         bits = one.count("bits", default=base.weight_bits)
         found.append((pattern, replace(base, weight_bits=bits, group=_group(one, "group_size", base.group))))
@@ -69,11 +69,16 @@ def _auto_round(config: Fields, spec: ModelSpec) -> QuantScheme:
     bits, group = _bits(config), _group(config, "group_size")
     awq = "awq" in config.text("packing_format", default="")
     base: WeightFormat = integers.Awq(bits, group) if awq else integers.Gptq(bits, group)
+    left = ModuleSet(_kept_whole(config))
+    return _skipping("gptq", _named("awq" if awq else "gptq", bits, group), left, base, spec, is_quantisable)
+
+
+def _kept_whole(config: Fields) -> list[str]:
+    """The modules AutoRound was told to leave in 16 bits or more."""
     extra = config.maybe_sub("extra_config")
-    alone = [n for n, v in (extra.values if extra else {}).items() if isinstance(v, Mapping) and v.get("bits", 0) >= 16]
-    return _skipping(
-        "gptq", _named("awq" if awq else "gptq", bits, group), ModuleSet(alone), base, spec, is_quantisable
-    )
+    settings = {name: value for name, value in (extra.values if extra else {}).items() if isinstance(value, Mapping)}
+    where = f"{config.where}: extra_config"
+    return [name for name, value in settings.items() if Fields(value, where).count("bits", default=1) >= 16]
 
 
 def _awq(config: Fields, spec: ModelSpec) -> QuantScheme:
@@ -88,7 +93,7 @@ def _bitsandbytes(config: Fields, spec: ModelSpec) -> QuantScheme:
     if config.flag("load_in_4bit", "_load_in_4bit", default=False):
         kind = config.text("bnb_4bit_quant_type", default="fp4")
         if kind not in ("nf4", "fp4"):
-            raise InputError(f"{config.where}: bnb_4bit_quant_type is {kind!r}, expected nf4 or fp4")
+            raise InputError(f"{config.where}: bnb_4bit_quant_type is {printable(kind)!r}, expected nf4 or fp4")
         nested = config.flag("bnb_4bit_use_double_quant", default=False)
         fmt = codebooks.Bnb4Bit(kind, nested=nested, dtype=spec.dtype)
         name = f"bnb-{kind}" + ("-dq" if nested else "")
@@ -117,7 +122,7 @@ def _quanto(config: Fields, spec: ModelSpec) -> QuantScheme:
     kind = config.text("weights", default="int8")
     made = name_rules.parse(f"quanto-{kind}", spec.dtype)
     if made is None:
-        raise InputError(f"{config.where}: weights is {kind!r}, expected int8, int4, int2 or float8")
+        raise InputError(f"{config.where}: weights is {printable(kind)!r}, expected int8, int4, int2 or float8")
     left = ModuleSet(config.texts("modules_to_not_convert", default=()))
     return _skipping("quanto", made[0], left, made[2], spec, is_linear_module)
 
@@ -158,8 +163,8 @@ def _eetq(config: Fields, spec: ModelSpec) -> QuantScheme:
 
 def _aqlm(config: Fields, spec: ModelSpec) -> QuantScheme:
     fmt = codebooks.Aqlm(
-        config.count("num_codebooks", default=1),
-        config.count("nbits_per_codebook", default=16),
+        config.count("num_codebooks", default=1, maximum=64),
+        config.count("nbits_per_codebook", default=16, maximum=32),
         config.count("in_group_size", default=8),
     )
     if config.count("out_group_size", default=1) != 1:

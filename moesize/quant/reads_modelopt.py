@@ -67,12 +67,12 @@ def read_on_top(config: Fields, spec: ModelSpec, base_name: str, method: str, ba
 def _by_module(config: Fields) -> tuple[list[str], WeightFormat, Choose]:
     """The formats of `quantized_layers`: their names, the first, and the choice by a module's or its parents' name."""
     layers = config.sub("quantized_layers")
-    formats: dict[tuple[object, object], tuple[str, WeightFormat]] = {}
+    formats: dict[tuple[str, str], tuple[str, WeightFormat]] = {}
     chosen: dict[str, WeightFormat] = {}
     for module, value in layers.values.items():
         if not isinstance(value, Mapping):
             raise InputError(f"{layers.where}: {printable(str(module))} holds no settings")
-        key = (value.get("quant_algo"), value.get("group_size"))
+        key = (repr(value.get("quant_algo")), repr(value.get("group_size")))
         if key not in formats:
             one = Fields(value, f"{layers.where}: {printable(module)}")
             formats[key] = _format(one, one.text("quant_algo"))

@@ -6,7 +6,7 @@ Schema: https://quark.docs.amd.com and transformers `quantizers/quantizer_quark.
 from collections.abc import Mapping
 from typing import Any
 
-from moesize.errors import InputError
+from moesize.errors import InputError, printable
 from moesize.model.fields import Fields
 from moesize.model.spec import ModelSpec, Tensor
 from moesize.quant.checkpoint import is_linear_module, scheme_of
@@ -57,7 +57,7 @@ def _format(settings: Fields, dtype: str) -> tuple[WeightFormat, str]:
     if kind in ("int4", "uint4"):
         group = one.count("group_size") if scheme == "per_group" else -1
         return PackedInt(4, group, dtype, symmetric=kind == "int4"), "int4"
-    raise InputError(f"{one.where}: dtype {kind!r} is not known; known are fp4, fp8_e4m3, int8, int4, uint4")
+    raise InputError(f"{one.where}: dtype {printable(kind)!r} is not known; known are fp4, fp8_e4m3, int8, int4, uint4")
 
 
 def _kv_format(config: Fields) -> str | None:

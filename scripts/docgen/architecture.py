@@ -53,7 +53,7 @@ ROWS = (
     ),
     Row("bytes and FLOPs", ("engines", "compute", "memory")),
     Row("facts", ("quant", "model", "hardware")),
-    Row("ground", ("data", "results", "units", "progress", "errors")),
+    Row("ground", ("data", "files", "results", "units", "progress", "errors")),
 )
 
 

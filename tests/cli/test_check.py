@@ -166,3 +166,9 @@ def test_a_fixed_pool_and_whole_towers_reach_the_engine() -> None:
     words = ["glm-4.5v", "--gpu", "H200", "--gpus", "8", "--ep"]
     assert "divide" in run(*words).stderr
     assert run(*words, "--mm-encoder-tp-mode", "data").returncode == 0
+
+
+def test_a_size_says_nothing_of_how_many_there_are() -> None:
+    words = ["llama-3.1-70b", "--gpu", "80GiB", "--format", "json"]
+    assert json.loads(run(*words, "--tp", "4").stdout)["gpu"]["count"] == 4
+    assert run(*words, "--gpu", "1xA100-80GB", "--tp", "4").returncode == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from moesize.data import read_yaml
-from moesize.errors import InputError
+from moesize.errors import InputError, printable
 from moesize.model.spec import CacheKind, ModelSpec, State
 from moesize.quant.kv import KvFormat
 
@@ -119,5 +119,5 @@ def version_key(version: str) -> tuple[int, ...]:
         if digits != part:
             break
     if not numbers:
-        raise InputError(f"{version!r} is no vLLM version; write it like 0.19.0")
+        raise InputError(f"{printable(version)!r} is no vLLM version; write it like 0.19.0")
     return tuple(numbers)

@@ -241,7 +241,7 @@ def assemble(
         hidden_size=hidden_size,
         vocab_size=config.maybe_count("vocab_size"),
         context_length=context_length or config.maybe_count("max_position_embeddings"),
-        dtype=config.text("torch_dtype", "dtype", default="bfloat16"),
+        dtype=config.dtype(default="bfloat16"),
         tensors=kept,
         caches=tuple(caches),
         attentions=tuple(attentions),

@@ -113,7 +113,7 @@ class Decoder:
         `windows` has one entry per layer, None for a layer that sees everything; layers outside `cache_owners` read the
         keys and values of another.
         """
-        owners = self.layers if cache_owners is None else cache_owners
+        owners = frozenset(self.layers if cache_owners is None else cache_owners)
         by_window: dict[int | None, list[int]] = {}
         for layer, window in zip(self.layers, windows or [None] * len(self.layers), strict=True):
             by_window.setdefault(window, []).append(layer)

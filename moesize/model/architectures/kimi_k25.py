@@ -21,7 +21,7 @@ def build(config: Fields) -> ModelSpec:
         spec,
         architecture="kimi_k25",
         source=config.where,
-        dtype=config.text("torch_dtype", "dtype", default=spec.dtype),
+        dtype=config.dtype(default=spec.dtype),
         tensors=(*spec.tensors, *tower),
     )
 
