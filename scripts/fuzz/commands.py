@@ -35,6 +35,19 @@ _PATHS = (
     "a.yaml/b",
 )
 
+_DRAFTS = (
+    "mtp",
+    "mtp:3",
+    "ngram:5",
+    "eagle3:3:config.json",
+    "draft_model:4:qwen3-0.6b",
+    '{"method": "mtp", "num_speculative_tokens": 2}',
+    '{"model": ".", "num_speculative_tokens": 1}',
+    "medusa:3",
+    "{" * 3000,
+    "mtp:-1",
+)
+
 Parameter = tuple[tuple[str, ...], str, tuple[str, ...]]
 
 
@@ -94,6 +107,8 @@ def _value(rng: Random, kind: str, choices: tuple[str, ...]) -> str:  # noqa: PL
         return rng.choice(_ENGINES)
     if name == "kv_dtype":
         return rng.choice(("auto", "fp8", "bf16", "int8", "q8_0", "nvfp4"))
+    if name == "speculative":
+        return rng.choice(_DRAFTS)
     if name == "outputs":
         return rng.choice(
             ("json=out.json", "sarif=no/such/x", "junit=-", "text=/dev/full", "out.md", "x=y", "=", "json=")
@@ -113,7 +128,7 @@ def command(rng: Random, index: int) -> Case:
     for spellings, kind, choices in commands()[words]:
         if not spellings:
             parts.append([_value(rng, kind, choices) for _ in range(rng.choice((1, 1, 1, 1, 0, 2)))])
-        elif spellings[0] == "--gpu" or rng.random() < 0.17:
+        elif (spellings[0] == "--gpu" and rng.random() < 0.9) or rng.random() < 0.17:
             spelling = rng.choice(spellings)
             parts.append([spelling] if kind == "flag" else [spelling, _value(rng, kind, choices)])
     rng.shuffle(parts)
