@@ -15,7 +15,7 @@ def names(text: str) -> list[str]:
     """
     found = [name.strip() for name in text.split(",") if name.strip()]
     if not found:
-        raise InputError(f"{text!r} names nothing")
+        raise InputError(f"{printable(text)!r} names nothing")
     return list(dict.fromkeys(found))
 
 

@@ -7,7 +7,7 @@ import typer
 
 from moesize.cli import options as opt
 from moesize.cli import output
-from moesize.errors import InputError
+from moesize.errors import InputError, printable
 from moesize.hardware.gpu import GpuSpec, list_gpus, load_gpu
 from moesize.report import gpus as report
 
@@ -30,7 +30,7 @@ def search(
     wanted = [word.lower() for word in words]
     found = [gpu for gpu in map(load_gpu, list_gpus()) if all(w in f"{gpu.id} {gpu.name}".lower() for w in wanted)]
     if not found:
-        raise InputError(f"no GPU has {' '.join(words)!r} in its name; `moesize gpus list` shows all")
+        raise InputError(f"no GPU has {printable(' '.join(words))!r} in its name; `moesize gpus list` shows all")
     return _show(found, fmt, output_path)
 
 

@@ -37,6 +37,8 @@ EXIT_FITS = 0
 EXIT_DOES_NOT_FIT = 1
 EXIT_NO_ANSWER = 2
 
+#: What the parser says of an option repeats the option.
+_LONGEST_USAGE = 1000
 #: A sentence that lists every known name is no longer.
 _LONGEST_SENTENCE = 4000
 
@@ -111,7 +113,8 @@ def _usage_error(error: Exception) -> int:
     if text and "Usage:" not in text:  # a group without a command has shown its help
         path = getattr(getattr(error, "ctx", None), "command_path", "moesize")
         command = " ".join(["moesize", *(word for word in path.split()[1:] if word in COMMANDS)])
-        _refuse(f"{text[:1].lower()}{text[1:].removesuffix('.')}; `{command} -h` shows what there is")
+        said = printable(f"{text[:1].lower()}{text[1:].removesuffix('.')}", _LONGEST_USAGE)
+        _refuse(f"{said}; `{command} -h` shows what there is")
     return EXIT_NO_ANSWER
 
 

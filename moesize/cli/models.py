@@ -8,7 +8,7 @@ import typer
 from moesize.cli import explain as explain_command
 from moesize.cli import options as opt
 from moesize.cli import output
-from moesize.errors import InputError
+from moesize.errors import InputError, printable
 from moesize.model import catalogue
 from moesize.report import models as report
 
@@ -34,7 +34,7 @@ def search(
     text = " ".join(words)
     found = catalogue.search(text)
     if not found:
-        raise InputError(f"no model has {text!r} in its names; `moesize models list` shows all")
+        raise InputError(f"no model has {printable(text)!r} in its names; `moesize models list` shows all")
     return _show(found, moe, fmt, output_path)
 
 

@@ -37,7 +37,7 @@ def parse_gpu(path: Path, raw: Mapping[str, Any], gpu_id: str) -> GpuSpec:
     top = SpecMap(raw, path.name)
     top.only(_TOP)
     if top.text("id") != path.stem:
-        top.fail("id", f"is {top.text('id')}, but the file is {path.name}")
+        top.fail("id", f"is {printable(top.text('id'))}, but the file is {path.name}")
     tflops = top.map("tflops_dense")
     tflops.only(FORMATS)
     formats = frozenset(top.texts("formats"))

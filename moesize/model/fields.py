@@ -75,13 +75,13 @@ class Fields:
             raise InputError(f"{self.where}: {key} is {_shown(value)}, expected a string")
         return value
 
-    def dtype(self, *, default: str) -> str:
-        """The dtype weights are kept in, by the one name it has here; families write `torch_dtype` or `dtype`.
+    def dtype(self, *keys: str, default: str) -> str:
+        """A dtype by the one name it has here; without `keys` that of the weights: `torch_dtype` or `dtype`.
 
         Raises:
             InputError: no dtype that is known.
         """
-        keys = ("torch_dtype", "dtype")
+        keys = keys or ("torch_dtype", "dtype")
         name = self.text(*keys, default=default)
         try:
             return dtype_name(name)

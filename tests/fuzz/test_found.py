@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from moesize.cli.main import main
-from moesize.data import MAX_YAML_BYTES, read_yaml
+from moesize.data import MAX_YAML_BYTES, data_dir, read_yaml
 from moesize.errors import InputError, MoesizeError
 from moesize.gate.read import read_deployments
+from moesize.hardware.spec_file import parse_gpu
 from moesize.model.configs import spec_from_config
 from moesize.model.hub import parse_reference
 from moesize.model.loader import load_model
@@ -65,6 +66,25 @@ def test_a_dtype_that_is_none_is_named() -> None:
     with pytest.raises(InputError, match=r"config\.json: torch_dtype: unknown dtype 'float7'"):
         spec_from_config({**seeds.TINY, "torch_dtype": "float7"}, "config.json")
     assert spec_from_config({**seeds.TINY, "torch_dtype": "torch.float16"}, "config.json").dtype == "float16"
+
+
+def test_a_dtype_of_states_that_is_none_is_named() -> None:
+    config = load_model("nemotron-3-nano-4b", offline=True)
+    raw = read_yaml(data_dir("model_specs") / "nemotron-3-nano-4b.yaml")["config"]
+    assert config.architecture == "nemotron_h"
+    with pytest.raises(InputError, match=r"mamba_ssm_cache_dtype: unknown dtype '`touch pwned`'"):
+        spec_from_config({**raw, "mamba_ssm_cache_dtype": "`touch pwned`"}, "config.json")
+
+
+def test_a_gpu_file_of_another_name_is_told_without_its_escapes() -> None:
+    raw = read_yaml(data_dir("gpu_specs") / "nvidia-a10g.yaml") | {"id": "\x1b[31mred"}
+    with pytest.raises(InputError, match=r"id is \?\[31mred, but the file is nvidia-a10g\.yaml"):
+        parse_gpu(data_dir("gpu_specs") / "nvidia-a10g.yaml", raw, "nvidia-a10g")
+
+
+def test_a_mistyped_line_without_end_is_cut_where_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gpus", "search", "x" * 4000]) == 2
+    assert len(capsys.readouterr().err) < 1200
 
 
 _ANYTHING = (

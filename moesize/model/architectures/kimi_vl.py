@@ -22,7 +22,7 @@ def build(config: Fields) -> ModelSpec:
         spec,
         architecture="kimi_vl",
         source=config.where,
-        dtype=config.text("torch_dtype", "dtype", default=spec.dtype),
+        dtype=config.dtype(default=spec.dtype),
         tensors=(*spec.tensors, *moonvit(tower), *_projector(tower, text.count("hidden_size"))),
     )
 

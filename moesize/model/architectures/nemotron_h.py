@@ -33,7 +33,7 @@ def build(config: Fields) -> ModelSpec:
         bias=config.flag("use_bias", default=False),
     )
     heads, kv_heads, head_dim = _attention_dims(config)
-    state_dtype = config.text("mamba_ssm_cache_dtype", default="float32")
+    state_dtype = config.dtype("mamba_ssm_cache_dtype", default="float32")
     return blocks.assemble(
         config,
         family="nemotron_h",

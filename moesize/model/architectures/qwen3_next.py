@@ -27,7 +27,7 @@ def build(config: Fields) -> ModelSpec:
     full, linear = where_layer(types, FULL), where_layer(types, LINEAR)
     dims = gated_delta_of(text)
     heads, kv_heads, head_dim = attention_dims(text)
-    configured = text.text("mamba_ssm_dtype") if text.has("mamba_ssm_dtype") else None
+    configured = text.dtype("mamba_ssm_dtype", default="float32") if text.has("mamba_ssm_dtype") else None
     return blocks.assemble(
         text,
         family=family,

@@ -95,7 +95,7 @@ def _feed_forward(config: Fields, family: str, stack: str, index: int, layers: t
     ]
     if sparse:
         experts = config.expert_count("num_experts")
-        dtype = config.text("router_dtype", default="float32")
+        dtype = config.dtype("router_dtype", default="float32")
         tensors += blocks.linear(f"{mlp}.router.classifier", experts, hidden, Role.ROUTER, sparse, dtype=dtype)
         tensors += _experts(config, f"{mlp}.experts.expert_{{expert}}", sparse, gated=_gated(config, family))
     return tensors
