@@ -54,9 +54,9 @@ def load_folder(folder: Path, *, family: str | None = None, complete: bool = Tru
     if not (folder / CONFIG).is_file():
         ggufs = sorted(folder.glob("*.gguf"))
         if ggufs:
-            from moesize.model import gguf  # noqa: PLC0415  few folders hold one
+            from moesize.model import gguf_files  # noqa: PLC0415  few folders hold one
 
-            return gguf.load_only(ggufs)
+            return gguf_files.load_only(ggufs)
         raise InputError(f"{folder} has no {CONFIG}{_what_it_is(folder)}")
     config = read_json_mapping(folder / CONFIG)
     for name, reading in SIDE_FILES.items():

@@ -5,7 +5,6 @@ the vocabulary; a header is read here in one pass that keeps the numbers and ski
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 """
 
-import re
 import struct
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -15,7 +14,6 @@ from typing import BinaryIO, Final, NamedTuple
 from moesize.errors import InputError, printable
 from moesize.model.fields import MAX_DIMENSION
 from moesize.model.ggml import TYPES, GgmlType
-from moesize.model.spec import ModelSpec
 
 Value = int | float | bool | str | list[int] | list[float] | None
 
@@ -30,8 +28,6 @@ _MAX_TENSORS: Final = 1 << 20
 _SCALARS: Final = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING: Final = 8
 _ARRAY: Final = 9
-
-_PART: Final = re.compile(r"^(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$", re.IGNORECASE)
 
 
 class GgufTensor(NamedTuple):
@@ -50,54 +46,6 @@ class GgufHeader(NamedTuple):
     metadata: Mapping[str, Value]
     lengths: Mapping[str, int]
     tensors: Sequence[GgufTensor]
-
-
-def load(path: Path) -> ModelSpec:
-    """The model of a file, or of the split set it is part of.
-
-    Raises:
-        InputError: unreadable, cut off, no GGUF file, or a part of the set is missing.
-    """
-    from moesize.model.gguf_model import model_of  # noqa: PLC0415  reads what this module returns
-
-    paths = split_set(path)
-    headers = [read_file(part) for part in paths]
-    tensors = [tensor for header in headers for tensor in header.tensors]
-    expected = headers[0].metadata.get("split.tensors.count")
-    if len(paths) > 1 and isinstance(expected, int) and expected != len(tensors):
-        raise InputError(f"{paths[0]}: its parts hold {len(tensors)} tensors, the set should hold {expected}")
-    return model_of(GgufHeader(headers[0].metadata, headers[0].lengths, tensors), str(path), paths[0].stem)
-
-
-def load_only(paths: Sequence[Path]) -> ModelSpec:
-    """The one model these files hold; projectors for images or sound (`mmproj-…`) beside it are left out.
-
-    Raises:
-        InputError: they hold several; names them.
-    """
-    models = [path for path in paths if "mmproj" not in path.name.lower()]
-    sets = {split_set(path)[0] for path in models}
-    if len(sets) != 1:
-        shown = ", ".join(printable(path.name) for path in sorted(sets)[:6]) or "none"
-        raise InputError(f"{paths[0].parent} holds several models ({shown}); name one of the files")
-    return load(sets.pop())
-
-
-def split_set(path: Path) -> list[Path]:
-    """All parts of the set `path` belongs to, in order; `path` alone when it is no part.
-
-    Raises:
-        InputError: a part is missing.
-    """
-    match = _PART.match(path.name)
-    if not match:
-        return [path]
-    count = int(match["count"])
-    parts = [path.with_name(f"{match['stem']}-{i:05}-of-{count:05}.gguf") for i in range(1, count + 1)]
-    missing = next((part for part in parts if not part.is_file()), None)
-    if missing or not parts:
-        raise InputError(f"{missing or path} is missing: {path.name} is one of {count} parts")
-    return parts
 
 
 def read_file(path: Path) -> GgufHeader:

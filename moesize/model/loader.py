@@ -99,9 +99,9 @@ def _load_path(path: Path, family: str | None) -> ModelSpec:
 
         return _again_as(load_spec_file(path), family)
     if suffix == ".gguf":
-        from moesize.model import gguf  # noqa: PLC0415
+        from moesize.model import gguf_files  # noqa: PLC0415
 
-        return gguf.load(path)
+        return gguf_files.load(path)
     if suffix == ".json":
         return load_config_file(path, family)
     raise InputError(f"{path} is no config.json, .gguf, spec YAML or checkpoint folder")
