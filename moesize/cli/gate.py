@@ -88,7 +88,7 @@ def gate(
     detail = output.detail(quiet=quiet, verbose=verbose)
     targets = _targets(fmt.value, outputs or [])
     root = Path.cwd()
-    rules = load_policy(policy or find_policy(root))
+    rules = load_policy(policy or find_policy(root), root)
     if gpu:
         rules = with_gpu(rules, gpu)
     if fail_on is not None:
