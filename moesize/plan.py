@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from moesize.combinations import questions_of
 from moesize.compute.roofline import Binds
 from moesize.engines.base import EngineOptions, Workload
 from moesize.errors import InputError, MoesizeError
@@ -62,7 +63,10 @@ class NearMiss:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Plan:
-    """The Pareto front (schema `moesize.plan/1`): no choice is beaten in price, GPUs and speed at once."""
+    """The Pareto front (schema `moesize.plan/1`): no choice is beaten in price, GPUs and speed at once.
+
+    `skipped` says which formats are left out, and why.
+    """
 
     schema: str
     model: str
@@ -73,6 +77,7 @@ class Plan:
     choices: list[Choice]
     considered: int
     near_misses: list[NearMiss]
+    skipped: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +133,10 @@ def plan(
     _check_limits(limits)
     found: list[_Candidate] = []
     misses: list[tuple[float, NearMiss]] = []
-    questions: list[Question] = []
-    for quant in quants:
-        first = ask(
-            spec,
+
+    def asked(model: ModelSpec, quant: str | None) -> Question:
+        return ask(
+            model,
             gpus[0],
             quant=quant,
             context=context,
@@ -141,7 +146,9 @@ def plan(
             engine_version=engine_version,
             options=options,
         )
-        questions += [replace(first, gpu=gpu) for gpu in gpus]
+
+    firsts, left_out = questions_of([spec], quants, asked, "plan")
+    questions = [replace(first, gpu=gpu) for first in firsts for gpu in gpus]
     for question in steps(questions, progress, lambda q: f"{q.scheme.name} on {q.gpu.name}"):
         _search(question, concurrency, limits, prices, found, misses)
     if not found:
@@ -151,7 +158,7 @@ def plan(
     shown = [miss for _, miss in sorted(misses, key=lambda m: m[0])[:_NEAR_MISSES]]
     tokens, source = choose_context(spec, context)
     choices = [_choice(c) for c in front]
-    return Plan(SCHEMA, spec.name, tokens, source, concurrency, engine, choices, len(found), shown)
+    return Plan(SCHEMA, spec.name, tokens, source, concurrency, engine, choices, len(found), shown, left_out.notes())
 
 
 def _check_limits(limits: Limits) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from moesize.answer import answer
+from moesize.combinations import questions_of
 from moesize.compare import Comparison, Row, compare
 from moesize.curves import Curves, curves
 from moesize.engines.base import EngineOptions
@@ -119,24 +120,22 @@ def survey(
         options=options,
         progress=progress,
     )
-    asked: dict[tuple[str, str], Question] = {}
-    for spec in specs:
-        for quant in quants:
-            try:
-                question = ask(
-                    spec,
-                    gpus[0],
-                    quant=quant,
-                    context=context,
-                    concurrency=concurrency,
-                    kv_dtype=kv_dtype,
-                    engine=engine,
-                    engine_version=engine_version,
-                    options=options,
-                )
-            except MoesizeError:  # the comparison says why it is skipped
-                continue
-            asked[spec.name, question.scheme.name] = question
+
+    def ask_first(spec: ModelSpec, quant: str | None) -> Question:
+        return ask(
+            spec,
+            gpus[0],
+            quant=quant,
+            context=context,
+            concurrency=concurrency,
+            kv_dtype=kv_dtype,
+            engine=engine,
+            engine_version=engine_version,
+            options=options,
+        )
+
+    questions, _ = questions_of(specs, quants, ask_first, "report")  # the comparison says what is left out
+    asked = {(question.spec.name, question.scheme.name): question for question in questions}
     comparison.rows = list({(row.model, row.quant, row.gpu): row for row in comparison.rows}.values())
     cards = {gpu.name: gpu for gpu in gpus}
     cases, skipped = _cases(comparison.rows, asked, cards, wish or LayoutWish(), most_cases, progress)

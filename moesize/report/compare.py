@@ -63,7 +63,8 @@ def to_markdown(comparison: Comparison) -> str:
     for row in comparison.rows:
         cells = [row.model, *(fill(row) for _, fill in _COLUMNS)]
         lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
-    return "\n".join([*lines, "", escape(_footer(comparison))]) + "\n"
+    notes = [f"skipped: {escape(why)}  " for why in comparison.skipped]
+    return "\n".join([*lines, "", *notes, escape(_footer(comparison))]) + "\n"
 
 
 def render(comparison: Comparison, *, wide: bool, detail: Detail = Detail.USUAL) -> RenderableType:
