@@ -107,9 +107,9 @@ def gate(
         from moesize.report.gate import renderer  # noqa: PLC0415
 
         if name == "text":
-            from moesize.report.gate.text import render  # noqa: PLC0415
+            from moesize.report.gate.text import styled  # noqa: PLC0415
 
-            output.write(render(result, detail), path)
+            output.show(styled(result, detail), path)
         else:
             output.write(renderer(name)(result), path)
     return result.exit_status

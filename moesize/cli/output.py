@@ -38,21 +38,23 @@ def answer(fmt: StrEnum, path: Path | None, *, text: Callable[[], RenderableType
         show(text(), path)
 
 
-def console() -> Console:
-    """The terminal as rich sees it; a pipe is `PIPE_WIDTH` wide unless COLUMNS says otherwise."""
+def console(file: StringIO | None = None) -> Console:
+    """The terminal as rich sees it; a pipe is `PIPE_WIDTH` wide unless COLUMNS says otherwise.
+
+    What goes into a file is as wide, and without the terminal's colours.
+    """
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
 def show(what: RenderableType, path: Path | None) -> None:
     """Print something rich draws, to the terminal or into a file."""
-    target = console()
     if path is None:
-        target.print(what, crop=False)
+        console().print(what, crop=False)
         return
-    target.file = StringIO()
-    target.print(what, crop=False)
-    write(target.file.getvalue(), path)
+    text = StringIO()
+    console(text).print(what, crop=False)
+    write(text.getvalue(), path)
 
 
 def write(text: str, path: Path | None) -> None:

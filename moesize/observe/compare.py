@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from moesize.answer import term_out
 from moesize.engines.base import EngineOptions, EnginePlan
 from moesize.errors import InputError, MoesizeError, printable
 from moesize.hardware.gpu import GpuSpec, load_gpu
@@ -13,6 +14,7 @@ from moesize.model.spec import ModelSpec
 from moesize.observe.observation import Observation
 from moesize.observe.read import read_log
 from moesize.question import Question, evaluate
+from moesize.results import TermOut
 from moesize.sizing import ask
 from moesize.units import GIB, gib
 
@@ -60,6 +62,7 @@ class ObserveResult:
     outcome: str | None
     rows: list[Held]
     predicted_verdict: str | None = None
+    terms: list[TermOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -134,6 +137,9 @@ def compare(seen: Observation, asked: Asked) -> ObserveResult:
             for name, value in sorted(seen.printed().items())
         ],
         predicted_verdict=answered.verdict,
+        terms=[term_out(term) for term in answered.plan.terms if with_card or term.category == "weights"]
+        if answered.plan
+        else [],
         notes=list(answered.notes),
     )
 

@@ -8,8 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from moesize.probe.results import ProbeResult, Row
+from moesize.report.detail import Detail
 from moesize.report.figures import percent, size, words
 from moesize.report.tables import plain_table
+from moesize.report.text import origins
 
 _OUTCOME_STYLE = {"completed": "bold green", "planned": "bold"}
 
@@ -22,14 +24,19 @@ def to_json(result: ProbeResult) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def render(result: ProbeResult) -> RenderableType:
-    """The whole report."""
+def render(result: ProbeResult, detail: Detail = Detail.USUAL) -> RenderableType:
+    """The whole report, how it ended and the verdicts alone, or with formula and source of every predicted term."""
     asked = result.asked
     head = Text(result.outcome.upper(), style=_OUTCOME_STYLE.get(result.outcome, "bold yellow"))
     where = f"  {asked.model}, {asked.quant}, rank {asked.rank} of {asked.tp}, on {result.device.name}"
     head.append(where, style="bold default")
+    if detail is Detail.VERDICT:
+        return Group(head, *_failure(result), *_verdict(result))
     parts: list[RenderableType] = [head, *_failure(result), Text(), *_device(result), Text(), _table(result), Text()]
-    return Group(*parts, *_verdict(result), *_notes(result))
+    parts += _verdict(result)
+    if detail is Detail.ALL:
+        parts += [Text(), *origins(result.terms), Text()]
+    return Group(*parts, *_notes(result))
 
 
 def _failure(result: ProbeResult) -> list[Text]:
