@@ -9,7 +9,7 @@ from rich.text import Text
 
 from moesize.probe.results import ProbeResult, Row
 from moesize.report.detail import Detail
-from moesize.report.figures import percent, size, words
+from moesize.report.figures import counted, percent, size, words
 from moesize.report.tables import plain_table
 from moesize.report.text import origins
 
@@ -117,6 +117,8 @@ def _notes(result: ProbeResult) -> list[Text]:
     work = f"{asked.concurrency} × {asked.context:,} tokens{default}, {asked.kv_dtype} cache; {step}"
     lines = [f"{work}; {asked.engine} {asked.engine_version}; sizes in GiB (2^30 bytes)"]
     if asked.measured_layers < asked.layers:
-        few = f"{asked.measured_layers} of {asked.layers} layers, of {asked.layer_kinds} kinds, were allocated"
+        few = (
+            f"{asked.measured_layers} of {asked.layers} layers, of {counted(asked.layer_kinds, 'kind')}, were allocated"
+        )
         lines.append(f"{few}; the rest is multiplied from them")
     return [Text(line, style="dim") for line in (*lines, *(f"note: {note}" for note in result.notes))]
