@@ -1,13 +1,51 @@
 """Combinations of models and formats as questions, and those that are left out because one cannot be asked."""
 
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, NoReturn
 
+from moesize.engines.base import EngineOptions
 from moesize.errors import InputError, MoesizeError
+from moesize.hardware.gpu import GpuSpec
 from moesize.layouts import whole_weights_bytes
 from moesize.model.spec import ModelSpec
 from moesize.quant.formats import UnstorableError
 from moesize.question import Question
+from moesize.sizing import ask, speculating
+
+
+def asking(
+    gpu: GpuSpec,
+    *,
+    context: int | None,
+    concurrency: int,
+    kv_dtype: str,
+    engine: str,
+    engine_version: str | None,
+    options: EngineOptions | None,
+    speculative: str | Mapping[str, Any] | None,
+    offline: bool,
+) -> Callable[[ModelSpec, str | None], Question]:
+    """A function that asks about a model in a format on one card; a drafting model is loaded once for each."""
+
+    @cache
+    def own(spec: ModelSpec) -> EngineOptions | None:
+        return speculating(options, spec, speculative, engine, offline=offline)
+
+    def question(spec: ModelSpec, quant: str | None) -> Question:
+        return ask(
+            spec,
+            gpu,
+            quant=quant,
+            context=context,
+            concurrency=concurrency,
+            kv_dtype=kv_dtype,
+            engine=engine,
+            engine_version=engine_version,
+            options=own(spec),
+        )
+
+    return question
 
 
 class LeftOut:

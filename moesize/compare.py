@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
-from moesize.combinations import questions_of
+from moesize.combinations import asking, questions_of
 from moesize.engines.base import EngineOptions
 from moesize.errors import MoesizeError, UnknownNameError
 from moesize.hardware.gpu import GpuSpec
@@ -16,7 +16,6 @@ from moesize.progress import Progress, steps
 from moesize.quant.names import resolve_quant
 from moesize.question import Evaluation, Question, evaluate
 from moesize.results import Verdict
-from moesize.sizing import ask
 from moesize.speed import speed_of
 
 SCHEMA: Final = "moesize.compare/1"
@@ -83,6 +82,8 @@ def compare(
     prices: Mapping[str, float] | None = None,
     sort: str = "price",
     options: EngineOptions | None = None,
+    speculative: str | Mapping[str, Any] | None = None,
+    offline: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
     """Every combination on the fewest GPUs it fits on; those that fit nowhere come last.
@@ -100,6 +101,8 @@ def compare(
         prices: USD per hour by instance, in place of the list prices.
         sort: What is best: price, gpus, headroom, speed, context or token-price.
         options: Settings of the engine.
+        speculative: What proposes tokens ahead, as `check` takes it.
+        offline: Never ask the Hub for a drafting model.
         progress: Told how many combinations are done, of how many, and which is at hand.
 
     Raises:
@@ -108,20 +111,17 @@ def compare(
     """
     if sort not in _ORDERS:
         raise UnknownNameError("sort order", sort, _ORDERS, f"known are {', '.join(_ORDERS)}")
-
-    def asked(spec: ModelSpec, quant: str | None) -> Question:
-        return ask(
-            spec,
-            gpus[0],
-            quant=quant,
-            context=context,
-            concurrency=concurrency,
-            kv_dtype=kv_dtype,
-            engine=engine,
-            engine_version=engine_version,
-            options=options,
-        )
-
+    asked = asking(
+        gpus[0],
+        context=context,
+        concurrency=concurrency,
+        kv_dtype=kv_dtype,
+        engine=engine,
+        engine_version=engine_version,
+        options=options,
+        speculative=speculative,
+        offline=offline,
+    )
     firsts, left_out = questions_of(specs, quants, asked, "compare")
     questions = [replace(first, gpu=gpu) for first in firsts for gpu in gpus]
     rows: list[Row] = []

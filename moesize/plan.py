@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from moesize.combinations import questions_of
+from moesize.combinations import asking, questions_of
 from moesize.compute.roofline import Binds
 from moesize.engines.base import EngineOptions, Workload
 from moesize.errors import InputError, MoesizeError
@@ -15,7 +15,6 @@ from moesize.layouts import MAX_GPUS, hopeless, layouts, one_node_gpus
 from moesize.model.spec import ModelSpec
 from moesize.progress import Progress, steps
 from moesize.question import Evaluation, Question, choose_context, evaluate
-from moesize.sizing import ask
 from moesize.speed import Speed, speed_of
 from moesize.units import ceil_div
 
@@ -116,6 +115,8 @@ def plan(
     limits: Limits | None = None,
     prices: Mapping[str, float] | None = None,
     options: EngineOptions | None = None,
+    speculative: str | Mapping[str, Any] | None = None,
+    offline: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
     """Layouts of `spec` that hold `concurrency` sequences of `context` tokens; None takes min(8192, the model's own).
@@ -133,20 +134,17 @@ def plan(
     _check_limits(limits)
     found: list[_Candidate] = []
     misses: list[tuple[float, NearMiss]] = []
-
-    def asked(model: ModelSpec, quant: str | None) -> Question:
-        return ask(
-            model,
-            gpus[0],
-            quant=quant,
-            context=context,
-            concurrency=concurrency,
-            kv_dtype=kv_dtype,
-            engine=engine,
-            engine_version=engine_version,
-            options=options,
-        )
-
+    asked = asking(
+        gpus[0],
+        context=context,
+        concurrency=concurrency,
+        kv_dtype=kv_dtype,
+        engine=engine,
+        engine_version=engine_version,
+        options=options,
+        speculative=speculative,
+        offline=offline,
+    )
     firsts, left_out = questions_of([spec], quants, asked, "plan")
     questions = [replace(first, gpu=gpu) for first in firsts for gpu in gpus]
     for question in steps(questions, progress, lambda q: f"{q.scheme.name} on {q.gpu.name}"):

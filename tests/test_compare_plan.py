@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -232,3 +233,46 @@ def test_cards_an_engine_does_not_run_on_leave_the_others() -> None:
     assert len(table.skipped) == 1
     with pytest.raises(MoesizeError, match="NVIDIA GPUs"):
         compare([load_model("llama-3.1-8b")], cards("MI300X"), [None], engine="tensorrt-llm")
+
+
+SETTINGS = ("--speculative", "mtp:2", "--enable-prefix-caching", "--language-model-only")
+
+
+def test_settings_of_check_are_settings_of_compare_plan_and_report(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["qwen3.5-35b-a3b", "--gpu", "H200", *SETTINGS]
+    assert main(["compare", *words, "--format", "json"]) == 0
+    row = json.loads(capsys.readouterr().out)["rows"][0]
+    assert main(["check", *words, "--gpus", str(row["gpus"]), "--format", "json"]) == 0
+    per_gpu = json.loads(capsys.readouterr().out)["per_gpu"]
+    assert (row["weights_bytes"], row["headroom_bytes"]) == (per_gpu["weights_bytes"], per_gpu["headroom_bytes"])
+    assert main(["plan", *words, "--gpu-memory-utilization", "0.85", "--format", "json"]) == 0
+    choice = json.loads(capsys.readouterr().out)["choices"][0]
+    assert set(choice["commands"]) == {"vllm"}, "other engines have none of these settings"
+    line = shlex.split(choice["commands"]["vllm"])
+    assert json.loads(line[line.index("--speculative-config") + 1]) == {"method": "mtp", "num_speculative_tokens": 2}
+    assert {"--enable-prefix-caching", "--language-model-only"} <= set(line)
+    assert line[line.index("--gpu-memory-utilization") + 1] == "0.85"
+    page = tmp_path / "page.html"
+    assert main(["report", *words, "--output", str(page)]) == 0
+    assert "mtp" in page.read_text(encoding="utf-8")
+
+
+def test_a_model_that_cannot_speculate_so_leaves_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "deepseek-v3", "llama-3.1-8b", "--gpu", "H200", "--speculative", "mtp", "--format", "json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {row["model"] for row in found["rows"]} == {"deepseek-v3"}
+    assert "llama-3.1-8b has no prediction (MTP) layers" in found["skipped"][0]
+    assert main(["compare", "llama-3.1-8b", "--gpu", "H200", "--speculative", "mtp"]) == 2
+
+
+def test_a_planned_command_names_its_drafting_model() -> None:
+    head = "speculator-eagle3-llama-3.1-8b"
+    result = plan(
+        load_model("llama-3.1-8b"), cards("H100-80GB"), context=4096, concurrency=1, speculative=f"eagle3:3:{head}"
+    )
+    line = shlex.split(result.choices[0].commands["vllm"])
+    config = json.loads(line[line.index("--speculative-config") + 1])
+    assert config == {"method": "eagle3", "num_speculative_tokens": 3, "model": load_model(head).hub_ids[0]}
