@@ -52,7 +52,7 @@ def answer(question: Question) -> out.CheckResult:
         per_gpu=_per_gpu(evaluation),
         kv_cache=_kv_cache(evaluation),
         compute=_compute(question, plan),
-        terms=[_term(term) for term in _all_terms(question, evaluation)],
+        terms=[term_out(term) for term in _all_terms(question, evaluation)],
         verdict=judgement.verdict,
         oom_at=judgement.oom_at,
         reasons=list(judgement.reasons),
@@ -180,7 +180,8 @@ def _all_terms(question: Question, evaluation: Evaluation) -> list[Term]:
     return [*weights, cache, *(term for term in plan.terms if term.category != "weights")]
 
 
-def _term(term: Term) -> out.TermOut:
+def term_out(term: Term) -> out.TermOut:
+    """A term as results show it."""
     return out.TermOut(
         term=term.term,
         category=term.category,

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
+from moesize.combinations import asking, questions_of
 from moesize.engines.base import EngineOptions
-from moesize.errors import InputError, MoesizeError, UnknownNameError
+from moesize.errors import MoesizeError, UnknownNameError
 from moesize.hardware.gpu import GpuSpec
 from moesize.hardware.rental import cheapest_rental
 from moesize.layouts import MAX_GPUS, one_node_gpus, smallest_fit
@@ -15,7 +16,6 @@ from moesize.progress import Progress, steps
 from moesize.quant.names import resolve_quant
 from moesize.question import Evaluation, Question, evaluate
 from moesize.results import Verdict
-from moesize.sizing import ask
 from moesize.speed import speed_of
 
 SCHEMA: Final = "moesize.compare/1"
@@ -55,7 +55,10 @@ class Row:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Comparison:
-    """All rows, best first (schema `moesize.compare/1`); prices are list prices of their date."""
+    """All rows, best first (schema `moesize.compare/1`); prices are list prices of their date.
+
+    `skipped` says which formats are left out, and why: they cannot store a matrix, or the engine does not run them.
+    """
 
     schema: str
     context: int | None
@@ -79,6 +82,8 @@ def compare(
     prices: Mapping[str, float] | None = None,
     sort: str = "price",
     options: EngineOptions | None = None,
+    speculative: str | Mapping[str, Any] | None = None,
+    offline: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
     """Every combination on the fewest GPUs it fits on; those that fit nowhere come last.
@@ -96,38 +101,38 @@ def compare(
         prices: USD per hour by instance, in place of the list prices.
         sort: What is best: price, gpus, headroom, speed, context or token-price.
         options: Settings of the engine.
+        speculative: What proposes tokens ahead, as `check` takes it.
+        offline: Never ask the Hub for a drafting model.
         progress: Told how many combinations are done, of how many, and which is at hand.
 
     Raises:
         InputError: nothing to compare.
         MoesizeError: a question about no combination in particular is wrong.
     """
-    skipped: list[str] = []
-    questions: list[Question] = []
-    for spec in specs:
-        for quant in quants:
-            try:
-                first = ask(
-                    spec,
-                    gpus[0],
-                    quant=quant,
-                    context=context,
-                    concurrency=concurrency,
-                    kv_dtype=kv_dtype,
-                    engine=engine,
-                    engine_version=engine_version,
-                    options=options,
-                )
-            except MoesizeError as error:  # a quantisation this model cannot have leaves the others to compare
-                skipped.append(f"{spec.name} as {quant or 'stored'}: {error}")
-                continue
-            questions += [replace(first, gpu=gpu) for gpu in gpus]
     if sort not in _ORDERS:
         raise UnknownNameError("sort order", sort, _ORDERS, f"known are {', '.join(_ORDERS)}")
-    if not questions:
-        raise InputError("nothing is left to compare: " + "; ".join(skipped))
-    rows = [_row(question, max_gpus, prices) for question in steps(questions, progress, _name)]
-    return Comparison(SCHEMA, context, concurrency, sort, sorted(rows, key=_ORDERS[sort]), skipped)
+    asked = asking(
+        gpus[0],
+        context=context,
+        concurrency=concurrency,
+        kv_dtype=kv_dtype,
+        engine=engine,
+        engine_version=engine_version,
+        options=options,
+        speculative=speculative,
+        offline=offline,
+    )
+    firsts, left_out = questions_of(specs, quants, asked, "compare")
+    questions = [replace(first, gpu=gpu) for first in firsts for gpu in gpus]
+    rows: list[Row] = []
+    for question in steps(questions, progress, _name):
+        try:
+            rows.append(_row(question, max_gpus, prices))
+        except MoesizeError as error:  # what the engine does not run on this card or in this format leaves the others
+            left_out.add(question.spec.name, question.scheme.name, error)
+    if not rows:
+        left_out.refuse("compare")
+    return Comparison(SCHEMA, context, concurrency, sort, sorted(rows, key=_ORDERS[sort]), left_out.notes())
 
 
 def _name(question: Question) -> str:

@@ -11,7 +11,7 @@ from moesize.compute.experts import (
 from moesize.memory.kv_cache import bytes_per_token, layer_token_bytes, state_bytes_per_sequence
 from moesize.model import catalogue
 from moesize.model.architectures import DRAFT_HEADS
-from moesize.model.spec import Cache, CacheKind, ModelSpec, Tensor
+from moesize.model.spec import Cache, CacheKind, ModelSpec, Tensor, unloaded_role
 from moesize.quant.checkpoint import stored_scheme
 from moesize.quant.kv import kv_format
 from moesize.results import Experts, Params
@@ -126,8 +126,10 @@ def explain(spec: ModelSpec) -> Explanation:
 def _groups(spec: ModelSpec) -> list[TensorGroup]:
     """Tensors by role and by the layers they stand in, largest first."""
     found: dict[tuple[str, tuple[int, ...] | None], list[Tensor]] = {}
+    not_loaded = unloaded_role(spec.tensors)
     for tensor in spec.tensors:
-        found.setdefault((tensor.reported_role.value, tensor.layers), []).append(tensor)
+        role = tensor.role if tensor.loaded else not_loaded
+        found.setdefault((role.value, tensor.layers), []).append(tensor)
     groups = [
         TensorGroup(
             role=role,

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
+from moesize.combinations import asking, questions_of
 from moesize.compute.roofline import Binds
 from moesize.engines.base import EngineOptions, Workload
 from moesize.errors import InputError, MoesizeError
@@ -14,7 +15,6 @@ from moesize.layouts import MAX_GPUS, hopeless, layouts, one_node_gpus
 from moesize.model.spec import ModelSpec
 from moesize.progress import Progress, steps
 from moesize.question import Evaluation, Question, choose_context, evaluate
-from moesize.sizing import ask
 from moesize.speed import Speed, speed_of
 from moesize.units import ceil_div
 
@@ -62,7 +62,10 @@ class NearMiss:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Plan:
-    """The Pareto front (schema `moesize.plan/1`): no choice is beaten in price, GPUs and speed at once."""
+    """The Pareto front (schema `moesize.plan/1`): no choice is beaten in price, GPUs and speed at once.
+
+    `skipped` says which formats are left out, and why.
+    """
 
     schema: str
     model: str
@@ -73,6 +76,7 @@ class Plan:
     choices: list[Choice]
     considered: int
     near_misses: list[NearMiss]
+    skipped: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,8 @@ def plan(
     limits: Limits | None = None,
     prices: Mapping[str, float] | None = None,
     options: EngineOptions | None = None,
+    speculative: str | Mapping[str, Any] | None = None,
+    offline: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
     """Layouts of `spec` that hold `concurrency` sequences of `context` tokens; None takes min(8192, the model's own).
@@ -128,20 +134,19 @@ def plan(
     _check_limits(limits)
     found: list[_Candidate] = []
     misses: list[tuple[float, NearMiss]] = []
-    questions: list[Question] = []
-    for quant in quants:
-        first = ask(
-            spec,
-            gpus[0],
-            quant=quant,
-            context=context,
-            concurrency=concurrency,
-            kv_dtype=kv_dtype,
-            engine=engine,
-            engine_version=engine_version,
-            options=options,
-        )
-        questions += [replace(first, gpu=gpu) for gpu in gpus]
+    asked = asking(
+        gpus[0],
+        context=context,
+        concurrency=concurrency,
+        kv_dtype=kv_dtype,
+        engine=engine,
+        engine_version=engine_version,
+        options=options,
+        speculative=speculative,
+        offline=offline,
+    )
+    firsts, left_out = questions_of([spec], quants, asked, "plan")
+    questions = [replace(first, gpu=gpu) for first in firsts for gpu in gpus]
     for question in steps(questions, progress, lambda q: f"{q.scheme.name} on {q.gpu.name}"):
         _search(question, concurrency, limits, prices, found, misses)
     if not found:
@@ -151,7 +156,7 @@ def plan(
     shown = [miss for _, miss in sorted(misses, key=lambda m: m[0])[:_NEAR_MISSES]]
     tokens, source = choose_context(spec, context)
     choices = [_choice(c) for c in front]
-    return Plan(SCHEMA, spec.name, tokens, source, concurrency, engine, choices, len(found), shown)
+    return Plan(SCHEMA, spec.name, tokens, source, concurrency, engine, choices, len(found), shown, left_out.notes())
 
 
 def _check_limits(limits: Limits) -> None:

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from moesize.answer import answer
+from moesize.combinations import asking, questions_of
 from moesize.compare import Comparison, Row, compare
 from moesize.curves import Curves, curves
 from moesize.engines.base import EngineOptions
@@ -18,7 +19,6 @@ from moesize.model.spec import ModelSpec
 from moesize.progress import Progress, steps
 from moesize.question import Question, choose_layout, evaluate
 from moesize.results import CheckResult, Verdict
-from moesize.sizing import ask
 
 DEFAULT_CASES: Final = 8
 _BEST_FIRST: Final[tuple[Verdict, ...]] = ("fits", "tight", "oom")
@@ -75,6 +75,8 @@ def survey(
     prices: Mapping[str, float] | None = None,
     sort: str = "price",
     options: EngineOptions | None = None,
+    speculative: str | Mapping[str, Any] | None = None,
+    offline: bool = False,
     most_cases: int = DEFAULT_CASES,
     progress: Progress | None = None,
 ) -> Survey:
@@ -94,6 +96,8 @@ def survey(
         prices: USD per hour by instance, in place of the list prices.
         sort: What is best, as in `compare`.
         options: Settings of the engine.
+        speculative: What proposes tokens ahead, as `check` takes it.
+        offline: Never ask the Hub for a drafting model.
         most_cases: How many combinations to look at closely.
         progress: Told of every combination, then of every close look.
 
@@ -117,26 +121,23 @@ def survey(
         prices=prices,
         sort=sort,
         options=options,
+        speculative=speculative,
+        offline=offline,
         progress=progress,
     )
-    asked: dict[tuple[str, str], Question] = {}
-    for spec in specs:
-        for quant in quants:
-            try:
-                question = ask(
-                    spec,
-                    gpus[0],
-                    quant=quant,
-                    context=context,
-                    concurrency=concurrency,
-                    kv_dtype=kv_dtype,
-                    engine=engine,
-                    engine_version=engine_version,
-                    options=options,
-                )
-            except MoesizeError:  # the comparison says why it is skipped
-                continue
-            asked[spec.name, question.scheme.name] = question
+    ask_first = asking(
+        gpus[0],
+        context=context,
+        concurrency=concurrency,
+        kv_dtype=kv_dtype,
+        engine=engine,
+        engine_version=engine_version,
+        options=options,
+        speculative=speculative,
+        offline=offline,
+    )
+    questions, _ = questions_of(specs, quants, ask_first, "report")  # the comparison says what is left out
+    asked = {(question.spec.name, question.scheme.name): question for question in questions}
     comparison.rows = list({(row.model, row.quant, row.gpu): row for row in comparison.rows}.values())
     cards = {gpu.name: gpu for gpu in gpus}
     cases, skipped = _cases(comparison.rows, asked, cards, wish or LayoutWish(), most_cases, progress)

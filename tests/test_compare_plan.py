@@ -3,14 +3,18 @@
 import csv
 import io
 import json
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moesize import MoesizeError, check, load_gpu, load_model
+from moesize.cli.main import main
 from moesize.compare import ALL_QUANTS, compare
 from moesize.hardware.rental import cheapest_rental
 from moesize.layouts import layouts
@@ -178,3 +182,97 @@ def test_a_gguf_file_is_started_by_llama_cpp_alone() -> None:
     result = plan(spec, cards("L40S"), context=4096, concurrency=1, quants=["q4_k_m"], engine="llama.cpp")
     assert [list(choice.commands) for choice in result.choices] == [["llama.cpp"]] * len(result.choices)
     assert "-GGUF:Q4_K_M" in result.choices[0].commands["llama.cpp"]
+
+
+UNSTORABLE = (
+    r"gpt-oss-120b as [a-z0-9, -]*awq-4bit[a-z0-9, -]*: .* needs an input dimension that 128 divides, not 2880$"
+)
+
+
+@pytest.mark.parametrize("command", ["compare", "plan"])
+@pytest.mark.parametrize("quants", ["all", "awq-4bit,fp8"])
+def test_formats_that_cannot_store_a_model_leave_the_others(
+    command: str, quants: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [command, "gpt-oss-120b", "--gpu", "H100-80GB", "--quant", quants]
+    assert main([*words, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["skipped"]) == 1
+    assert re.fullmatch(UNSTORABLE, found["skipped"][0])
+    kept = {row["quant"] for row in found["rows" if command == "compare" else "choices"]}
+    assert kept
+    assert "awq-4bit" not in kept
+    for fmt in ("text", "markdown"):
+        assert main([*words, "--format", fmt]) == 0
+        assert "skipped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["compare", "plan", "report"])
+@pytest.mark.parametrize("quants", ["awq-4bit", "awq-4bit,int4"])
+def test_formats_none_of_which_can_store_a_model_are_an_error(
+    command: str, quants: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = ["--output", str(tmp_path / "out")]
+    assert main([command, "gpt-oss-120b", "--gpu", "H100-80GB", "--quant", quants, *out]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "2880" in said
+    assert "cannot be stored as awq-4bit" in said or "as awq-4bit, int4: model" in said
+
+
+def test_a_page_names_the_formats_left_out(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    words = ["report", "gpt-oss-120b", "--gpu", "H100-80GB", "--quant", "all", "--charts", "1"]
+    assert main([*words, "--output", str(page)]) == 0
+    assert re.search("Skipped: gpt-oss-120b as [a-z0-9, -]*awq-4bit", page.read_text(encoding="utf-8"))
+
+
+def test_cards_an_engine_does_not_run_on_leave_the_others() -> None:
+    table = compare([load_model("llama-3.1-8b")], cards("MI300X", "H100-80GB"), [None], engine="tensorrt-llm")
+    assert {row.gpu for row in table.rows} == {load_gpu("H100-80GB").name}
+    assert len(table.skipped) == 1
+    with pytest.raises(MoesizeError, match="NVIDIA GPUs"):
+        compare([load_model("llama-3.1-8b")], cards("MI300X"), [None], engine="tensorrt-llm")
+
+
+SETTINGS = ("--speculative", "mtp:2", "--enable-prefix-caching", "--language-model-only")
+
+
+def test_settings_of_check_are_settings_of_compare_plan_and_report(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ["qwen3.5-35b-a3b", "--gpu", "H200", *SETTINGS]
+    assert main(["compare", *words, "--format", "json"]) == 0
+    row = json.loads(capsys.readouterr().out)["rows"][0]
+    assert main(["check", *words, "--gpus", str(row["gpus"]), "--format", "json"]) == 0
+    per_gpu = json.loads(capsys.readouterr().out)["per_gpu"]
+    assert (row["weights_bytes"], row["headroom_bytes"]) == (per_gpu["weights_bytes"], per_gpu["headroom_bytes"])
+    assert main(["plan", *words, "--gpu-memory-utilization", "0.85", "--format", "json"]) == 0
+    choice = json.loads(capsys.readouterr().out)["choices"][0]
+    assert set(choice["commands"]) == {"vllm"}, "other engines have none of these settings"
+    line = shlex.split(choice["commands"]["vllm"])
+    assert json.loads(line[line.index("--speculative-config") + 1]) == {"method": "mtp", "num_speculative_tokens": 2}
+    assert {"--enable-prefix-caching", "--language-model-only"} <= set(line)
+    assert line[line.index("--gpu-memory-utilization") + 1] == "0.85"
+    page = tmp_path / "page.html"
+    assert main(["report", *words, "--output", str(page)]) == 0
+    assert "mtp" in page.read_text(encoding="utf-8")
+
+
+def test_a_model_that_cannot_speculate_so_leaves_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "deepseek-v3", "llama-3.1-8b", "--gpu", "H200", "--speculative", "mtp", "--format", "json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {row["model"] for row in found["rows"]} == {"deepseek-v3"}
+    assert "llama-3.1-8b has no prediction (MTP) layers" in found["skipped"][0]
+    assert main(["compare", "llama-3.1-8b", "--gpu", "H200", "--speculative", "mtp"]) == 2
+
+
+def test_a_planned_command_names_its_drafting_model() -> None:
+    head = "speculator-eagle3-llama-3.1-8b"
+    result = plan(
+        load_model("llama-3.1-8b"), cards("H100-80GB"), context=4096, concurrency=1, speculative=f"eagle3:3:{head}"
+    )
+    line = shlex.split(result.choices[0].commands["vllm"])
+    config = json.loads(line[line.index("--speculative-config") + 1])
+    assert config == {"method": "eagle3", "num_speculative_tokens": 3, "model": load_model(head).hub_ids[0]}

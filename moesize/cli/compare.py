@@ -41,6 +41,9 @@ def compare(
     engine: opt.EngineName = "vllm",
     engine_version: opt.EngineVersion = None,
     gpu_memory_utilization: opt.Utilization = None,
+    speculative: opt.Speculative = None,
+    prefix_caching: opt.PrefixCaching = None,
+    language_model_only: opt.LanguageOnly = False,
     max_gpus: opt.MaxGpus = MAX_GPUS,
     sort: opt.SortBy = "price",
     limit: Annotated[int | None, typer.Option("--limit", help="Show only the best rows.")] = None,
@@ -67,7 +70,13 @@ def compare(
             max_gpus=max_gpus,
             prices=read_prices(prices) if prices else None,
             sort=sort,
-            options=EngineOptions(gpu_memory_utilization=gpu_memory_utilization),
+            options=EngineOptions(
+                gpu_memory_utilization=gpu_memory_utilization,
+                prefix_caching=prefix_caching,
+                language_model_only=language_model_only,
+            ),
+            speculative=speculative,
+            offline=offline,
             progress=progress,
         )
     if limit is not None:

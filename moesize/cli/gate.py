@@ -88,7 +88,7 @@ def gate(
     detail = output.detail(quiet=quiet, verbose=verbose)
     targets = _targets(fmt.value, outputs or [])
     root = Path.cwd()
-    rules = load_policy(policy or find_policy(root))
+    rules = load_policy(policy or find_policy(root), root)
     if gpu:
         rules = with_gpu(rules, gpu)
     if fail_on is not None:
@@ -107,9 +107,9 @@ def gate(
         from moesize.report.gate import renderer  # noqa: PLC0415
 
         if name == "text":
-            from moesize.report.gate.text import render  # noqa: PLC0415
+            from moesize.report.gate.text import styled  # noqa: PLC0415
 
-            output.write(render(result, detail), path)
+            output.show(styled(result, detail), path)
         else:
             output.write(renderer(name)(result), path)
     return result.exit_status

@@ -28,10 +28,13 @@ def observe(
     source: Annotated[str, typer.Option("--source", help="URL of the log, for --as-row.")] = _NO_SOURCE,
     save: Annotated[Path | None, typer.Option("--save", help="Write a file for `check --calibration`.")] = None,
     offline: opt.Offline = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
     fmt: opt.OutputFormat = opt.Format.TEXT,
     output_path: opt.Output = None,
 ) -> int:
     """Read model, layout and memory off a log, and show prediction beside measurement."""
+    detail = output.detail(quiet=quiet, verbose=verbose)
     seen = _read(log)
     asked = Asked(model=model, gpu=gpu, quant=quant, engine_version=engine_version, offline=offline)
     if save is not None:
@@ -46,7 +49,7 @@ def observe(
     from moesize.report import observe as report  # noqa: PLC0415  drawn last, and not for a row
 
     result = compare(seen, asked)
-    output.answer(fmt, output_path, text=lambda: report.render(result), json=lambda: report.to_json(result))
+    output.answer(fmt, output_path, text=lambda: report.render(result, detail), json=lambda: report.to_json(result))
     return 0
 
 

@@ -40,21 +40,24 @@ def answer(fmt: StrEnum, path: Path | None, *, text: Callable[[], RenderableType
         show(text(), path)
 
 
-def console() -> Console:
-    """The terminal as rich sees it; a pipe is `PIPE_WIDTH` wide unless COLUMNS says otherwise."""
+def console(file: StringIO | None = None) -> Console:
+    """The terminal as rich sees it; a pipe is `PIPE_WIDTH` wide unless COLUMNS says otherwise.
+
+    What goes into a file is as wide, and without the terminal's colours.
+    """
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
 def show(what: RenderableType, path: Path | None) -> None:
     """Print something rich draws, to the terminal or into a file."""
-    target = console()
     if path is not None and str(path) != STDOUT:
-        target.file = StringIO()
-        target.print(what, crop=False)
-        write(target.file.getvalue(), path)
+        text = StringIO()
+        console(text).print(what, crop=False)
+        write(text.getvalue(), path)
         return
     # drawn whole before it is written: rich would end the process when the reader goes away
+    target = console()
     with target.capture() as drawn:
         target.print(what, crop=False)
     write(drawn.get(), None)

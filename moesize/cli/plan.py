@@ -32,6 +32,9 @@ def plan(
     engine: opt.EngineName = "vllm",
     engine_version: opt.EngineVersion = None,
     gpu_memory_utilization: opt.Utilization = None,
+    speculative: opt.Speculative = None,
+    prefix_caching: opt.PrefixCaching = None,
+    language_model_only: opt.LanguageOnly = False,
     prices: opt.Prices = None,
     offline: opt.Offline = False,
     quiet: opt.Quiet = False,
@@ -54,7 +57,13 @@ def plan(
             engine_version=engine_version,
             limits=Limits(max_price, min_speed, max_gpus),
             prices=read_prices(prices) if prices else None,
-            options=EngineOptions(gpu_memory_utilization=gpu_memory_utilization),
+            options=EngineOptions(
+                gpu_memory_utilization=gpu_memory_utilization,
+                prefix_caching=prefix_caching,
+                language_model_only=language_model_only,
+            ),
+            speculative=speculative,
+            offline=offline,
             progress=progress,
         )
     output.answer(fmt, output_path, text=lambda: report.render(result, detail), json=lambda: report.to_json(result))

@@ -20,6 +20,7 @@ from moesize.probe.plan import blank_result, known_card, make_plan
 from moesize.probe.results import ProbeResult
 from moesize.probe.run import refuse_if_busy, run
 from moesize.probe.save import calibration_text, refuse_without_constants
+from moesize.report.detail import Detail
 from moesize.units import GIB
 
 _INTERRUPTED = 130
@@ -58,6 +59,8 @@ def probe(
     gpu_info: Annotated[bool, typer.Option("--gpu-info", help="Facts of every device as gpu_specs YAML.")] = False,
     save: Annotated[Path | None, typer.Option("--save", help="Write a file for `check --calibration`.")] = None,
     offline: opt.Offline = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
     fmt: opt.OutputFormat = opt.Format.TEXT,
     output_path: opt.Output = None,
 ) -> int:
@@ -65,6 +68,7 @@ def probe(
 
     Exit status: 0 measured and fits, 1 does not fit or stopped, 2 no answer.
     """
+    detail = output.detail(quiet=quiet, verbose=verbose)
     if gpu_info:
         today = datetime.now(tz=UTC).date()
         cards = [card_yaml(facts, known_card(facts), today) for facts in visible_devices()]
@@ -99,9 +103,9 @@ def probe(
             refuse_without_constants(opened.facts)
         if not force:
             refuse_if_busy(opened)
-        with Bar(plan.spec.name) as progress:
+        with Bar(plan.spec.name, quiet=quiet) as progress:
             result = run(plan, opened, reserve_bytes=round(reserve * GIB), progress=progress)
-    _show(result, fmt, output_path)
+    _show(result, fmt, output_path, detail)
     if save is not None and opened is not None:
         output.write(calibration_text(result, f"{datetime.now(tz=UTC):%Y-%m-%d}"), save)
     return _status(result)
@@ -113,7 +117,7 @@ def _status(result: ProbeResult) -> int:
     return 0 if result.outcome == "planned" or result.comparison.measured == "fits" else 1
 
 
-def _show(result: ProbeResult, fmt: opt.Format, path: Path | None) -> None:
+def _show(result: ProbeResult, fmt: opt.Format, path: Path | None, detail: Detail) -> None:
     from moesize.report import probe as report  # noqa: PLC0415  drawn after the measurement, beside nothing else
 
-    output.answer(fmt, path, text=lambda: report.render(result), json=lambda: report.to_json(result))
+    output.answer(fmt, path, text=lambda: report.render(result, detail), json=lambda: report.to_json(result))

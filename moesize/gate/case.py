@@ -75,6 +75,7 @@ class Case:
         options: One entry per GPU it may run on; empty where model or layout are not known.
         unknowns: What is missing for a verdict.
         notes: What was assumed.
+        lock_doubt: Where a locked spec of the model says something else than the catalogue.
         try_again: Evaluates another question through the run's memory of answers.
         advise: The nearest changes that fit, each tried, as words.
     """
@@ -87,6 +88,7 @@ class Case:
     options: tuple[Option, ...]
     unknowns: tuple[Unknown, ...]
     notes: tuple[str, ...]
+    lock_doubt: str | None
     try_again: Callable[[Question], Evaluation | None]
     advise: Callable[[Question, Evaluation], tuple[str, ...]]
 

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from moesize.errors import InputError, printable
+from moesize.gate.lock_changes import lock_changes
 from moesize.gate.locked import LOCK_FOLDER
 from moesize.gate.results import ChangeOut, DeploymentOut, GateResult, GpuOut
 from moesize.gate.run import Run
@@ -23,7 +24,7 @@ _SAME_GIB = 0.005
 
 
 def compared(run: Run, after: GateResult, paths: Iterable[Path], base: str) -> GateResult:
-    """`after` with what changed since `base`, a folder laid out like the root or a git revision.
+    """`after` with what changed since `base`, locked specs included: a folder laid out like the root or a git revision.
 
     Raises:
         InputError: neither a folder nor a revision, or a path outside the root.
@@ -35,7 +36,8 @@ def compared(run: Run, after: GateResult, paths: Iterable[Path], base: str) -> G
         if present:
             earlier = replace(run, root=folder, allow_empty=True, baseline=frozenset())
             before = earlier.gate(present).deployments
-    return replace(after, changes=list(_changes(before, after.deployments)))
+        locks = list(lock_changes(folder, run.root))
+    return replace(after, changes=[*_changes(before, after.deployments), *locks])
 
 
 def _relative(path: Path, root: Path) -> Path:

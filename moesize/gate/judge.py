@@ -81,6 +81,7 @@ class Judge:
             options=options,
             unknowns=tuple(dict.fromkeys(unknowns)),
             notes=tuple(dict.fromkeys(notes)),
+            lock_doubt=None if isinstance(found, str) else found.lock_doubt,
             try_again=self.estimator.again,
             advise=self.estimator.advice,
         )

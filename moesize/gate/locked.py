@@ -4,53 +4,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from moesize.errors import InputError, MoesizeError
-from moesize.gate.discover import read_text
-from moesize.gate.document import Chunk, DocumentError
-from moesize.gate.parsing import parse
+from moesize.errors import MoesizeError
+from moesize.gate.confined import read_spec
 from moesize.model.catalogue import find, knows
 from moesize.model.names import canonical
 from moesize.model.spec import ModelSpec
-from moesize.model.spec_file import load_spec_file
 
 #: Where `moesize lock` writes and `moesize gate` looks, below the root.
 LOCK_FOLDER: Final = Path(".moesize") / "models"
-_MAX_BYTES: Final = 2**20
 
 
 @dataclass(slots=True)
 class LockedModels:
-    """The locked specs of a tree, listed at the first question and read when asked for."""
+    """The locked specs below a root, listed at the first question and read when asked for."""
 
-    folder: Path
+    root: Path
     _paths: dict[str, Path] | None = field(default=None)
 
     def find(self, name: str) -> ModelSpec | None:
         """The spec locked for a Hub id; None when there is none.
 
         Raises:
-            InputError: a spec file that cannot be read.
+            MoesizeError: a spec file that cannot be read, or leads out of the tree.
         """
+        path = self.path(name)
+        return None if path is None else read_spec(path, self.root)
+
+    def path(self, name: str) -> Path | None:
+        """The file locked for a Hub id."""
         if self._paths is None:
-            files = sorted(self.folder.glob("*/*.yaml")) if self.folder.is_dir() else []
-            self._paths = {canonical(f"{path.parent.name}/{path.stem}"): path for path in files}
-        path = self._paths.get(canonical(name)) if "/" in name else None
-        return None if path is None else _read(path)
+            self._paths = {canonical(f"{path.parent.name}/{path.stem}"): path for path in self.files()}
+        return self._paths.get(canonical(name)) if "/" in name else None
 
-
-def _read(path: Path) -> ModelSpec:
-    """A spec that came with the repository: bounded before it is parsed as ours are."""
-    try:
-        text = read_text(path)
-    except InputError as error:
-        raise InputError(f"{path} {error}") from None
-    if len(text) > _MAX_BYTES:
-        raise InputError(f"{path} is larger than a spec can be")
-    try:
-        parse(Chunk(str(path), text, 0))
-    except DocumentError as error:
-        raise InputError(f"{path}:{error.line}: {error}") from None
-    return load_spec_file(path)
+    def files(self) -> list[Path]:
+        """All locked specs, sorted."""
+        folder = self.root / LOCK_FOLDER
+        return sorted(folder.glob("*/*.yaml")) if folder.is_dir() else []
 
 
 @dataclass(frozen=True, slots=True)

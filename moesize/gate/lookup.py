@@ -4,12 +4,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from typing import Final
 
-from moesize.errors import MoesizeError
+from moesize.errors import MoesizeError, printable
+from moesize.gate.confined import read_spec
+from moesize.gate.contradictions import differing
+from moesize.gate.discover import shown
 from moesize.gate.facts import Fact, GpuChoice, Source
 from moesize.gate.locked import LockedModels
+from moesize.gate.policy import SPEC_SUFFIXES, Policy
 from moesize.gate.resolve import resolve_gpus
 from moesize.hardware.gpu import GpuSpec, fraction_of, load_gpu
 from moesize.model import catalogue
@@ -24,6 +27,7 @@ _PACKAGING: Final = re.compile(
     r"(?:[-_.](?:auto-?round|int[48]|w[48]a(?:16|8)|[48]bit|dynamic|block|kv|[\d.]{1,6}bpw|gguf|\d{4}))+$",
     re.IGNORECASE,
 )
+_CACHES: Final = ("cache", "states")
 _NIM_VERSION: Final = re.compile(r"-v0(\d)$")
 
 
@@ -36,6 +40,8 @@ class FoundModel:
     source: Source
     #: Said where a model of the catalogue stands in for a copy of it.
     note: str | None = None
+    #: Where a locked spec of that name says something else than the catalogue.
+    lock_doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +58,12 @@ class Lookup:
 
     locked: LockedModels
     online: bool = False
-    #: Paths in a policy's `[models]` are relative to its folder.
-    policy_folder: Path | None = None
+    #: Where spec files of its `[models]` lie.
+    policy: Policy = field(default_factory=Policy)
     #: Specs of the catalogue, which several trees may share.
     specs: dict[Match, ModelSpec] = field(default_factory=dict)
     _stand_ins: dict[str, str] = field(default_factory=dict)
+    _doubts: dict[str, str] = field(default_factory=dict)
     _models: dict[str, ModelSpec | str] = field(default_factory=dict)
     _gpus: dict[tuple[str, str, str | None, float | None, str], tuple[FoundGpu, ...] | str] = field(
         default_factory=dict
@@ -79,19 +86,17 @@ class Lookup:
         for candidate in candidates:
             spec = self._spec(candidate.value)
             if not isinstance(spec, str):
-                return FoundModel(spec, candidate.value, candidate.source, self._stand_ins.get(candidate.value))
+                note, doubt = self._stand_ins.get(candidate.value), self._doubts.get(candidate.value)
+                return FoundModel(spec, candidate.value, candidate.source, note, doubt)
             why = why or spec
         return why or "the file does not say which model"
 
     def _trusted(self, reference: str) -> ModelSpec | str:
         """A reference of the policy's own, which may be a spec file beside it."""
-        path = (self.policy_folder or Path()) / reference
-        key = f"policy:{path}"
-        if key not in self._models and reference.endswith((".yaml", ".yml", ".json")):
-            from moesize.model.loader import load_model  # noqa: PLC0415  few policies name files
-
+        key = f"policy:{reference}"
+        if key not in self._models and reference.endswith(SPEC_SUFFIXES):
             try:
-                self._models[key] = load_model(path, offline=True)
+                self._models[key] = read_spec(self.policy.file(reference, "models"), self.policy.reach)
             except MoesizeError as error:
                 self._models[key] = str(error)
         return self._models[key] if key in self._models else self._spec(reference)
@@ -105,11 +110,14 @@ class Lookup:
         return self._models[name]
 
     def _load(self, name: str) -> ModelSpec | str:
+        if catalogue.knows(name):
+            spec = self._of_catalogue(catalogue.find(name))
+            self._doubt_of_known(name, spec)
+            return spec
         locked = self.locked.find(name)
         if locked is not None:
+            self._doubt_of_namesake(name, locked)
             return locked
-        if catalogue.knows(name):
-            return self._of_catalogue(catalogue.find(name))
         if self.online and HUB_ID.fullmatch(name):
             from moesize.model import hub  # noqa: PLC0415  the network's modules are heavy
 
@@ -121,6 +129,31 @@ class Lookup:
         if HUB_ID.fullmatch(name):
             self._stand_ins[name] = f"{spec.name} of the catalogue stands in for {name}"
         return spec
+
+    def _doubt_of_known(self, name: str, spec: ModelSpec) -> None:
+        """The catalogue has this very id and is believed; what a locked spec says of it else is told."""
+        path = self.locked.path(name)
+        if path is None:
+            return
+        try:
+            said = differing(read_spec(path, self.locked.root), spec, ("parameters", "weights", *_CACHES, "context"))
+        except MoesizeError as error:
+            said = [f"nothing that can be read ({printable(str(error))})"]
+        if said:
+            where = shown(path, self.locked.root)
+            self._doubts[name] = f"{where} says {', '.join(said)}; {spec.name} of the catalogue is taken"
+
+    def _doubt_of_namesake(self, name: str, locked: ModelSpec) -> None:
+        """The catalogue has a model called the same: another's copy has its shapes, whatever it is stored in."""
+        match = catalogue.same_name(name) or catalogue.same_name(_without_packaging(name))
+        if match is None:
+            return
+        spec = self._of_catalogue(match)
+        said = differing(locked, spec, ("parameters", *_CACHES))
+        path = self.locked.path(name)
+        if said and path is not None:
+            where = shown(path, self.locked.root)
+            self._doubts[name] = f"{where} says {', '.join(said)} of {spec.name} in the catalogue, and is taken"
 
     def _of_catalogue(self, match: Match) -> ModelSpec:
         if match not in self.specs:

@@ -8,7 +8,7 @@ concurrency = 4                         # and hold this many at once
 min-headroom = "2GiB"                   # or "5%" of the budget, free on the fullest GPU
 allowed-gpus = ["H100-80GB", "L40S"]
 max-price = 12.5                        # USD an hour of one copy
-baseline = "moesize-baseline.json"
+baseline = "moesize-baseline.json"      # paths lie in the tree, or beside a policy from elsewhere
 pools = { "gpu-large" = "H200" }        # GPU by the name of a pool, compute class or label value
 models = { "/models/main" = "mixtral-8x7b" }
 levels = { tight = "error", wasteful = "off" }
@@ -26,6 +26,7 @@ until = 2027-01-31                      # optional; the last day it holds
 ```
 """
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from moesize.errors import InputError, UnknownNameError, printable
+from moesize.gate.confined import inside
 from moesize.gate.demands import Demands
 from moesize.gate.discover import read_text
 from moesize.gate.document import Position
@@ -46,6 +48,8 @@ from moesize.gate.rules import RULES
 #: Looked for in the root, in this order; the last one counts only where it has the table.
 FILES: Final = ("moesize.toml", ".moesize.toml", "pyproject.toml")
 NEVER: Final = "never"
+#: What a reference of `[models]` ends with when it is a spec file instead of a name.
+SPEC_SUFFIXES: Final = (".yaml", ".yml", ".json")
 _DEMANDS: Final = (
     *("gpu", "pools", "models", "context", "concurrency", "min-headroom", "allowed-gpus", "max-price", "levels"),
 )
@@ -72,19 +76,33 @@ class Ignore:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What holds for a run."""
+    """What holds for a run.
+
+    `reach` is the folder its paths lead no further than: the tree it is part of, or its own folder where it comes from
+    elsewhere.
+    """
 
     path: Path | None = None
+    reach: Path = field(default_factory=Path)
     demands: Demands = field(default_factory=Demands)
     overrides: tuple[tuple[tuple[str, ...], Mapping[str, Any]], ...] = ()
     fail_on: frozenset[str] = frozenset((Level.ERROR,))
     ignores: tuple[Ignore, ...] = ()
     baseline: str | None = None
 
-    @property
-    def folder(self) -> Path | None:
-        """What paths in it are relative to."""
-        return self.path.parent if self.path else None
+    def file(self, reference: str, key: str) -> Path:
+        """The file one of its keys names, relative to its folder.
+
+        Raises:
+            InputError: it leads out of `reach`.
+        """
+        path = (self.path.parent if self.path else self.reach) / reference
+        if not inside(path, self.reach):
+            raise InputError(
+                f"{shown_path(self.path)}: {key} names {printable(reference)!r}, which leads out of"
+                f" {printable(str(self.reach.resolve()))}; keep the file there"
+            )
+        return path
 
     @property
     def place(self) -> Position:
@@ -101,22 +119,30 @@ class Policy:
 
 
 def find_policy(root: Path) -> Path | None:
-    """The policy file of a tree."""
+    """The policy file of a tree.
+
+    Raises:
+        InputError: one that leads out of the tree.
+    """
     for name in FILES:
         path = root / name
+        if path.is_file():
+            _refuse_outside(path, root)
         if path.is_file() and (name != "pyproject.toml" or "moesize" in _load(path).get("tool", {})):
             return path
     return None
 
 
-def load_policy(path: Path | None) -> Policy:
-    """The policy of a file; the built-in one when None.
+def load_policy(path: Path | None, root: Path | None = None) -> Policy:
+    """The policy of a file of the tree at `root`, or of one from elsewhere; the built-in one when None.
 
     Raises:
-        InputError: unreadable, not TOML, an unknown key or a value that cannot be; names the file and the key.
+        InputError: unreadable, not TOML, an unknown key, a value that cannot be, or a path that leads too far; names
+            the file and the key.
     """
     if path is None:
         return Policy()
+    reach = _reach(path, root)
     document = _load(path)
     if path.name == "pyproject.toml":
         document = document.get("tool", {}).get("moesize", {})
@@ -133,14 +159,37 @@ def load_policy(path: Path | None) -> Policy:
     baseline = document.get("baseline")
     if baseline is not None and not isinstance(baseline, str):
         raise InputError(f"{shown}: baseline is the path of a file")
-    return Policy(
+    policy = Policy(
         path=path,
+        reach=reach,
         demands=with_demands({k: v for k, v in document.items() if k in _DEMANDS}, Demands(), shown),
         overrides=tuple(overrides),
         fail_on=fail_on(document["fail-on"], shown) if "fail-on" in document else Policy().fail_on,
         ignores=tuple(_ignore(entry, shown) for entry in tables(document, "ignore", shown)),
         baseline=baseline,
     )
+    # asked for now, so that a path that leads too far stops the run and not one deployment
+    if baseline is not None:
+        policy.file(baseline, "baseline")
+    for demands in (policy.demands, *(with_demands(own, Demands(), shown) for _, own in overrides)):
+        for reference in demands.models.values():
+            if reference.endswith(SPEC_SUFFIXES):
+                policy.file(reference, "models")
+    return policy
+
+
+def _reach(path: Path, root: Path | None) -> Path:
+    if root is None:
+        return path.parent
+    _refuse_outside(path, root)
+    return root if inside(path, root) else path.parent
+
+
+def _refuse_outside(path: Path, root: Path) -> None:
+    """A file written as one of the tree is one of the tree: whoever changes the tree could point it anywhere."""
+    written = os.path.abspath(path), os.path.abspath(root)  # noqa: PTH100  as written: links not followed
+    if Path(written[0]).is_relative_to(written[1]) and not inside(path, root):
+        raise InputError(f"{shown_path(path)} is a link that leads out of {printable(str(root))}; not followed")
 
 
 def fail_on(value: object, shown: str = "--fail-on") -> frozenset[str]:

@@ -117,7 +117,7 @@ class Summary:
 
 @dataclass(slots=True, eq=False, repr=False)
 class ChangeOut:
-    """One deployment before and after; None where it is new or gone."""
+    """One deployment before and after, None where it is new or gone; or a locked spec, which has neither."""
 
     object: str
     file: str

@@ -18,7 +18,7 @@ from moesize.gate.findings import unreadable_file
 from moesize.gate.findings.base import Finding, Level
 from moesize.gate.ignores import Ignores, Reason
 from moesize.gate.judge import Judge
-from moesize.gate.locked import LOCK_FOLDER, LockedModels
+from moesize.gate.locked import LockedModels
 from moesize.gate.lookup import Lookup
 from moesize.gate.outputs import deployment_out, finding_out
 from moesize.gate.policy import Policy
@@ -62,8 +62,7 @@ class Run:
             raise InputError(
                 f"no model is deployed by any of {read.files_read} files; check the paths, or pass --allow-empty"
             )
-        locked = LockedModels(self.root / LOCK_FOLDER)
-        lookup = Lookup(locked, self.online, self.policy.folder, self.estimator.specs)
+        lookup = Lookup(LockedModels(self.root), self.online, self.policy, self.estimator.specs)
         judge = Judge(lookup, self.estimator)
         ignores = Ignores(self.root, self.policy, self.today)
         deployments: list[DeploymentOut] = []
@@ -167,5 +166,5 @@ def with_baseline(run: Run, path: Path | None) -> Run:
         InputError: unreadable, or no baseline.
     """
     if path is None and run.policy.baseline is not None:
-        path = (run.policy.folder or run.root) / run.policy.baseline
+        path = run.policy.file(run.policy.baseline, "baseline")
     return replace(run, baseline=load_baseline(path)) if path is not None else run

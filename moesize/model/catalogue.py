@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from moesize.data import data_dir
 from moesize.errors import InputError, MoesizeError
-from moesize.model.names import Match, canonical, resolve, same
+from moesize.model.names import Match, canonical, has_word, resolve, same
 from moesize.model.spec import ModelSpec
 from moesize.model.spec_file import load_spec_file, read_document
 
@@ -88,16 +88,17 @@ def models() -> dict[str, dict[str, Any]]:
 
 
 def search(text: str) -> dict[str, dict[str, Any]]:
-    """The `models()` one of whose names, ids, title or family has all words of `text` in it."""
-    words = canonical(text).split("-")
-    called: dict[str, str] = {}
+    """The `models()` with every word of `text` in a name, an id, the title or the family, as `has_word` finds it."""
+    words = [word for word in map(canonical, text.split()) if word]
+    called: dict[str, list[str]] = {}
     for key, name in _index()["names"].items():
-        called[name] = f"{called.get(name, '')} {key}"
-    return {
-        name: entry
-        for name, entry in models().items()
-        if all(word in f"{called.get(name, '')} {entry['family']}".lower() for word in words)
-    }
+        called.setdefault(name, []).append(key)
+    found: dict[str, dict[str, Any]] = {}
+    for name, entry in models().items():
+        keys = [*called.get(name, ()), canonical(entry["title"]), canonical(entry["family"])]
+        if words and all(any(has_word(key, word) for key in keys) for word in words):
+            found[name] = entry
+    return found
 
 
 class Names(NamedTuple):

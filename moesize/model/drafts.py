@@ -5,21 +5,18 @@ from dataclasses import replace
 from functools import lru_cache
 
 from moesize.errors import InputError
-from moesize.model.spec import Cache, CacheKind, ModelSpec, Role, Split, Tensor
+from moesize.model.spec import Cache, CacheKind, ModelSpec, Role, Split, Tensor, unloaded_role
 
 #: What a prediction layer shares with the model it belongs to, whether or not the checkpoint stores it twice.
 _SHARED = (Role.EMBEDDING, Role.POSITION_EMBEDDING, Role.LM_HEAD)
-_FEED_FORWARD = (Role.MLP, Role.ROUTED_EXPERT)
 _GROWING = (CacheKind.FULL, CacheKind.SLIDING, CacheKind.LATENT, CacheKind.INDEXER)
 
 
 def prediction_layers(spec: ModelSpec) -> tuple[Tensor, ...]:
-    """The tensors a checkpoint stores for its prediction layers and engines leave out unless they speculate.
-
-    What else a checkpoint stores in vain (keys and values of layers that read another layer's) is no layer of its own.
-    """
-    stored = tuple(t for t in spec.tensors if not t.loaded)
-    return stored if any(t.role in _FEED_FORWARD for t in stored) else ()
+    """The tensors a checkpoint stores for its prediction layers and engines leave out unless they speculate."""
+    if unloaded_role(spec.tensors) is not Role.MTP:
+        return ()
+    return tuple(t for t in spec.tensors if not t.loaded)
 
 
 @lru_cache(maxsize=64)

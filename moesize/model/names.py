@@ -52,6 +52,16 @@ def canonical(name: str) -> str:
     return "-".join(_WORD.findall(name.lower()))
 
 
+def has_word(name: str, word: str) -> bool:
+    """Whether one canonical name has another in it, whole words next to each other: `a-3-b` in `qwen-3-30-b-a-3-b`.
+
+    The last of them may be cut short where it is of two letters or more: `mixtr`, but not the `b` of `30b`.
+    """
+    last = word.rpartition("-")[2]
+    end = "" if last.isalpha() and len(last) > 1 else "-"
+    return bool(word) and f"-{word}{end}" in f"-{name}-"
+
+
 def resolve(name: str, known: Mapping[str, str]) -> Match:
     """What `name` means among `known` (canonical name → spec).
 
@@ -110,22 +120,27 @@ def _without_endings(short: str, known: Mapping[str, str]) -> Match | None:
 def _beginning_with(key: str, known: Mapping[str, str]) -> list[str]:
     """The specs a name of which begins with the words of `key`; a last word of letters may be cut short.
 
-    Where one of them is what the others are copies of (`…-fp8`, `…-instruct`), it alone is meant.
+    Where one of them is what the others are copies of (`…-fp8`, `…-instruct`), it alone is meant; so is a spec of that
+    name where another has only an id that adds words to it (`gpt-oss-120b`, and `org/gpt-oss-120b-Eagle3` of a head).
     """
-    words = key.split("-")
     if not key or key.isdigit():
         return []
-    whole, last = words[:-1], words[-1]
-    found: set[str] = set()
+    called: dict[str, list[str]] = {}
     for other, spec in known.items():
-        theirs = other.split("-")
-        if len(theirs) < len(words) or theirs[: len(whole)] != whole:
-            continue
-        word = theirs[len(whole)]
-        if word == last or (last.isalpha() and word.startswith(last)):
-            found.add(spec)
+        if _begins(other, key):
+            called.setdefault(spec, []).append(other)
+    own = [name for name in map(canonical, called) if _begins(name, key)]
+    found = {
+        spec
+        for spec, names in called.items()
+        if canonical(spec) in own or not all(any(name.startswith(f"{one}-") for one in own) for name in names)
+    }
     copies = {name for name in found if _is_copy(name, found)}
     return sorted(found - copies)
+
+
+def _begins(name: str, key: str) -> bool:
+    return name == key or name.startswith(key if key[-1].isalpha() else f"{key}-")
 
 
 def _is_copy(name: str, among: Iterable[str]) -> bool:

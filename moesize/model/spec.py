@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from moesize.model.caches import Attention, Cache, CacheKind, Rope, State
-from moesize.model.tensors import Kind, Role, Segment, Split, Tensor
+from moesize.model.tensors import Kind, Role, Segment, Split, Tensor, unloaded_role
 
 __all__ = [
     "Attention",
@@ -27,6 +27,7 @@ __all__ = [
     "State",
     "Tensor",
     "count_parameters",
+    "unloaded_role",
 ]
 
 
@@ -145,8 +146,9 @@ def count_parameters(tensors: tuple[Tensor, ...]) -> ParameterCounts:
     """
     loaded = [t for t in tensors if t.loaded]
     by_role: dict[str, int] = {}
+    not_loaded = unloaded_role(tensors)
     for tensor in tensors:
-        role = tensor.reported_role.value
+        role = (tensor.role if tensor.loaded else not_loaded).value
         by_role[role] = by_role.get(role, 0) + tensor.parameters
     active = sum(t.active_parameters for t in loaded)
     tied = {t.tied_to for t in loaded if t.role is Role.LM_HEAD and t.tied_to}

@@ -4,6 +4,7 @@ Shapes follow the checkpoint: a matrix is `[out_features, in_features]` unless `
 layers and experts it repeats in, so a model of hundreds of thousands of arrays is some thirty objects.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import prod
@@ -28,6 +29,7 @@ class Role(StrEnum):
     VISION = "vision"
     AUDIO = "audio"
     MTP = "mtp"
+    NOT_LOADED = "not_loaded"
     OTHER = "other"
 
 
@@ -137,11 +139,16 @@ class Tensor:
             return 1
         return self.shape[-2] if self.transposed else self.shape[-1]
 
-    @property
-    def reported_role(self) -> Role:
-        """Its role in counts: what is stored and not loaded is counted as `mtp`."""
-        return self.role if self.loaded else Role.MTP
-
     def only(self, layers: tuple[int, ...]) -> "Tensor":
         """The same tensor in some of its layers."""
         return replace(self, layers=layers)
+
+
+def unloaded_role(tensors: Iterable[Tensor]) -> Role:
+    """As what counts show the tensors of a model that are stored and not loaded.
+
+    Prediction (MTP) layers have a feed-forward part. What else a checkpoint stores in vain (a draft head's copy of an
+    embedding, keys and values of layers that read another layer's) is no layer of its own.
+    """
+    feed_forward = any(t.role in (Role.MLP, Role.ROUTED_EXPERT) for t in tensors if not t.loaded)
+    return Role.MTP if feed_forward else Role.NOT_LOADED

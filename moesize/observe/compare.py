@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from moesize.answer import term_out
 from moesize.engines.base import EnginePlan
 from moesize.observe.observation import Observation
 from moesize.observe.question import Answered, Asked, answer_log
 from moesize.observe.read import read_log
+from moesize.results import TermOut
 from moesize.units import gib
 
 SCHEMA = "moesize.observe/1"
@@ -51,6 +53,7 @@ class ObserveResult:
     outcome: str | None
     rows: list[Held]
     predicted_verdict: str | None = None
+    terms: list[TermOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -76,6 +79,9 @@ def compare(seen: Observation, asked: Asked) -> ObserveResult:
             for name, value in sorted(seen.printed().items())
         ],
         predicted_verdict=answered.verdict,
+        terms=[term_out(term) for term in answered.plan.terms if with_card or term.category == "weights"]
+        if answered.plan
+        else [],
         notes=list(answered.notes),
     )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from moesize.answer import term_out
 from moesize.engines.base import EngineOptions, Term
 from moesize.errors import InputError, MoesizeError, UnknownNameError
 from moesize.hardware import catalogue
@@ -195,6 +196,7 @@ def blank_result(plan: Plan, facts: DeviceFacts, outcome: Outcome) -> ProbeResul
             predicted=plan.evaluation.judgement.verdict,
         ),
         notes=[*facts.notes, *engine.notes],
+        terms=[term_out(term) for term in engine.terms],
     )
 
 

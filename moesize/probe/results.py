@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from moesize.probe.device import DeviceFacts
-from moesize.results import Verdict
+from moesize.results import TermOut, Verdict
 
 SCHEMA: Final = "moesize.probe/1"
 Outcome = Literal["completed", "planned", "stopped at the reserve", "allocation failed", "interrupted"]
@@ -103,3 +103,5 @@ class ProbeResult:
     high_water_bytes: int = 0
     left_over_bytes: int = 0
     notes: list[str] = field(default_factory=list)
+    #: What the engine's rules predict, and from what.
+    terms: list[TermOut] = field(default_factory=list)

@@ -88,11 +88,20 @@ class Plain(Layout):
         return (Array(".weight", (out_features, in_features), self.dtype),)
 
 
+class UnstorableError(InputError):
+    """A matrix a format cannot store; `why` says it without naming the format, for several may share it."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
 def refuse_unless_divides(what: str, unit: int, size: int, dimension: str) -> None:
     """Refuse a dimension that `what` cannot cut into whole units.
 
     Raises:
-        InputError: `unit` does not divide `size`.
+        UnstorableError: `unit` does not divide `size`.
     """
     if unit <= 0 or size % unit:
-        raise InputError(f"{what} needs {dimension} that {unit} divides, not {size}")
+        why = f"needs {dimension} that {unit} divides, not {size}"
+        raise UnstorableError(f"{what} {why}", why)

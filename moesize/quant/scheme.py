@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from moesize.errors import InputError
 from moesize.model.spec import Kind, Role, Tensor
-from moesize.quant.formats import Array, Plain, WeightFormat
+from moesize.quant.formats import Array, Plain, UnstorableError, WeightFormat
 
 Part = tuple[Tensor, WeightFormat | None]
 #: Splits a tensor by layers; None leaves a part in the scheme's dtype.
@@ -76,7 +76,8 @@ class QuantScheme:
                 try:
                     fmt.check(part.out_features, part.in_features)
                 except InputError as error:
-                    raise InputError(f"{part.name} cannot be stored as {self.name}: {error}") from None
+                    why = f"{part.name} {error.why}" if isinstance(error, UnstorableError) else str(error)
+                    raise UnstorableError(f"{part.name} cannot be stored as {self.name}: {error}", why) from None
             yield part, fmt
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from moesize.compare import Comparison, Row
 from moesize.report.detail import Detail
-from moesize.report.figures import gib
+from moesize.report.figures import counted, gib
 from moesize.report.markdown import escape
 from moesize.report.tables import plain_table
 from moesize.report.text import CATEGORIES, VERDICT_STYLE
@@ -63,7 +63,8 @@ def to_markdown(comparison: Comparison) -> str:
     for row in comparison.rows:
         cells = [row.model, *(fill(row) for _, fill in _COLUMNS)]
         lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
-    return "\n".join([*lines, "", escape(_footer(comparison))]) + "\n"
+    notes = [f"skipped: {escape(why)}  " for why in comparison.skipped]
+    return "\n".join([*lines, "", *notes, escape(_footer(comparison))]) + "\n"
 
 
 def render(comparison: Comparison, *, wide: bool, detail: Detail = Detail.USUAL) -> RenderableType:
@@ -116,5 +117,5 @@ def _footer(comparison: Comparison) -> str:
     dates = sorted({row.price_date for row in comparison.rows if row.price_date})
     context = f"{comparison.context:,}" if comparison.context else "8,192 (default, or less where a model has less)"
     prices = f"; list prices of {dates[0]}" + (f" to {dates[-1]}" if len(dates) > 1 else "") if dates else ""
-    asked = f"{len(comparison.rows)} rows, by {comparison.sort}; {comparison.concurrency} × {context} tokens"
+    asked = f"{counted(len(comparison.rows), 'row')}, by {comparison.sort}; {comparison.concurrency} × {context} tokens"
     return f"{asked}; on the fewest GPUs that fit; speeds are upper bounds{prices}"

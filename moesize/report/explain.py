@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from moesize.explain import Explanation
-from moesize.report.figures import parameters, percent, size, words
+from moesize.report.figures import counted, parameters, percent, size, words
 from moesize.report.tables import plain_table
 
 
@@ -33,16 +33,17 @@ def render(explanation: Explanation) -> RenderableType:
 def _lines(explanation: Explanation) -> list[Text]:
     params, experts = explanation.params, explanation.experts
     context = f", context {explanation.context_length:,}" if explanation.context_length else ""
-    layers = f"{explanation.architecture}, {explanation.layers} layers{context}, stored as {explanation.stored_as}"
-    lines = [Text(f"  {layers}")]
+    layers = f"{counted(explanation.layers, 'layer')}{context}, stored as {explanation.stored_as}"
+    lines = [Text(f"  {explanation.architecture}, {layers}")]
     if experts.routed:
         shared = f" + {experts.shared} shared" if experts.shared else ""
         per_layer = f"{experts.routed} routed experts{shared}, {experts.per_token} per token"
-        lines.append(Text(f"  {per_layer}, in {explanation.moe_layers} layers"))
+        lines.append(Text(f"  {per_layer}, in {counted(explanation.moe_layers, 'layer')}"))
     without = parameters(params.active_excluding_input_embedding), parameters(params.active_excluding_embeddings)
     lines.append(Text(f"  active without the input embedding {without[0]}, without both embeddings {without[1]}"))
     if explanation.stored_not_loaded:
-        lines.append(Text(f"  {parameters(explanation.stored_not_loaded)} more are stored and not loaded (MTP)"))
+        why = " unless they draft (MTP)" if "mtp" in params.by_role else ""
+        lines.append(Text(f"  {parameters(explanation.stored_not_loaded)} more are stored, not loaded{why}"))
     lines.append(Text(f"  model: {explanation.source}", style="dim"))
     return lines
 

@@ -40,6 +40,11 @@ def percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "–"
 
 
+def counted(n: int, word: str) -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
+
+
 def words(role: str) -> str:
     """A role's name in words."""
     return role.replace("_", " ")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from moesize.report.figures import parameters
+from moesize.report.figures import counted, parameters
 from moesize.report.tables import plain_table
 
 
@@ -21,7 +21,7 @@ def many(models: Mapping[str, Mapping[str, object]]) -> RenderableType:
             str(entry.get("quant") or entry.get("dtype") or "undisclosed"),
             f"{entry['context']:,}" if entry.get("context") else "–",
         )
-    return Group(table, Text(f"{len(models)} models; experts are routed, per token", style="dim"))
+    return Group(table, Text(f"{counted(len(models), 'model')}; experts are routed, per token", style="dim"))
 
 
 def _count(value: object) -> str:

@@ -9,8 +9,10 @@ from rich.text import Text
 
 from moesize.errors import printable
 from moesize.observe.compare import Held, ObserveResult
+from moesize.report.detail import Detail
 from moesize.report.figures import percent
 from moesize.report.tables import plain_table
+from moesize.report.text import origins
 
 _WORDS = {
     "weights_gib": "weights",
@@ -40,17 +42,21 @@ def to_json(result: ObserveResult) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def render(result: ObserveResult) -> RenderableType:
-    """The whole report."""
+def render(result: ObserveResult, detail: Detail = Detail.USUAL) -> RenderableType:
+    """The whole report, its head and the verdict alone, or with formula and source of every predicted term."""
     head = Text(f"{result.engine} {result.version or 'of unknown version'}: {result.model}", style="bold")
     where = f"  on {result.gpu}" if result.gpu else ""
     head.append(where + (f", ended {result.outcome}" if result.outcome else ""))
-    stated = ", ".join(f"{name} {printable(str(value))}" for name, value in result.settings.items() if name != "model")
-    parts: list[RenderableType] = [head, Text(stated, style="dim"), Text(), _table(result)]
+    verdict: list[RenderableType] = []
     if result.predicted_verdict:
-        parts.append(
-            Text(f"predicted {result.predicted_verdict} (moesize, rules of {result.predicted_with})", style="bold")
-        )
+        text = f"predicted {result.predicted_verdict} (moesize, rules of {result.predicted_with})"
+        verdict.append(Text(text, style="bold"))
+    if detail is Detail.VERDICT:
+        return Group(head, *verdict)
+    stated = ", ".join(f"{name} {printable(str(value))}" for name, value in result.settings.items() if name != "model")
+    parts: list[RenderableType] = [head, Text(stated, style="dim"), Text(), _table(result), *verdict]
+    if detail is Detail.ALL and result.terms:
+        parts += [Text(), *origins(result.terms), Text()]
     return Group(*parts, *(Text(f"note: {note}", style="dim") for note in result.notes))
 
 

@@ -29,6 +29,8 @@ def render(plan: Plan, detail: Detail = Detail.USUAL) -> RenderableType:
     if plan.near_misses:
         parts += [Text(), Text("Near misses", style="bold")]
         parts += [Text(f"  {m.gpus}× {m.gpu}, {m.quant}: {m.reason}") for m in plan.near_misses]
+    if plan.skipped:
+        parts += [Text(), *(Text(f"skipped: {why}", style="dim") for why in plan.skipped)]
     dates = sorted({c.price_date for c in plan.choices if c.price_date})
     prices = f" Prices are list prices of {dates[0]} to {dates[-1]}." if dates else ""
     return Group(*parts, Text(), Text(f"Speeds are upper bounds, not predictions.{prices}", style="dim"))

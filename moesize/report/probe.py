@@ -8,8 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from moesize.probe.results import ProbeResult, Row
-from moesize.report.figures import percent, size, words
+from moesize.report.detail import Detail
+from moesize.report.figures import counted, percent, size, words
 from moesize.report.tables import plain_table
+from moesize.report.text import origins
 
 _OUTCOME_STYLE = {"completed": "bold green", "planned": "bold"}
 
@@ -22,14 +24,19 @@ def to_json(result: ProbeResult) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def render(result: ProbeResult) -> RenderableType:
-    """The whole report."""
+def render(result: ProbeResult, detail: Detail = Detail.USUAL) -> RenderableType:
+    """The whole report, how it ended and the verdicts alone, or with formula and source of every predicted term."""
     asked = result.asked
     head = Text(result.outcome.upper(), style=_OUTCOME_STYLE.get(result.outcome, "bold yellow"))
     where = f"  {asked.model}, {asked.quant}, rank {asked.rank} of {asked.tp}, on {result.device.name}"
     head.append(where, style="bold default")
+    if detail is Detail.VERDICT:
+        return Group(head, *_failure(result), *_verdict(result))
     parts: list[RenderableType] = [head, *_failure(result), Text(), *_device(result), Text(), _table(result), Text()]
-    return Group(*parts, *_verdict(result), *_notes(result))
+    parts += _verdict(result)
+    if detail is Detail.ALL:
+        parts += [Text(), *origins(result.terms), Text()]
+    return Group(*parts, *_notes(result))
 
 
 def _failure(result: ProbeResult) -> list[Text]:
@@ -110,6 +117,8 @@ def _notes(result: ProbeResult) -> list[Text]:
     work = f"{asked.concurrency} × {asked.context:,} tokens{default}, {asked.kv_dtype} cache; {step}"
     lines = [f"{work}; {asked.engine} {asked.engine_version}; sizes in GiB (2^30 bytes)"]
     if asked.measured_layers < asked.layers:
-        few = f"{asked.measured_layers} of {asked.layers} layers, of {asked.layer_kinds} kinds, were allocated"
+        few = (
+            f"{asked.measured_layers} of {asked.layers} layers, of {counted(asked.layer_kinds, 'kind')}, were allocated"
+        )
         lines.append(f"{few}; the rest is multiplied from them")
     return [Text(line, style="dim") for line in (*lines, *(f"note: {note}" for note in result.notes))]

@@ -3,6 +3,8 @@
 Colours, words and headlines of a verdict are said here, for every command.
 """
 
+from collections.abc import Iterable
+
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.style import Style
@@ -40,22 +42,27 @@ def render(report: CheckResult, detail: Detail = Detail.USUAL) -> RenderableType
     if report.suggestions:
         parts += [Text(), Text("What would fit", style="bold"), _suggestions(report)]
     if detail is Detail.ALL:
-        parts += [Text(), *_origins(report)]
+        parts += [Text(), *origins(report.terms), *_log(report)]
     return Group(*parts, Text(), *_footer(report))
 
 
-def _origins(report: CheckResult) -> list[Text]:
-    """Of every term, the formula and where it was read; then what the server's log would say."""
+def origins(terms: Iterable[TermOut]) -> list[Text]:
+    """Of every term, the formula and where it was read."""
     lines = [Text("Where each term comes from", style="bold")]
-    for term in report.terms:
+    for term in terms:
         outside = "" if term.in_budget else ", outside the budget"
         head = f"  {words(term.term)}: {term.bytes:,} bytes, {_spread(term)}{outside}"
         source = Text(f"    {term.source}", style="dim", no_wrap=True, overflow="ignore")  # to be opened in one piece
         lines += [Text(head), Text(f"    {term.formula}", style="dim"), source]
-    if report.predicted_log:
-        lines += [Text(), Text("What the server would log", style="bold")]
-        lines += [Text(f"  {line}") for line in report.predicted_log]
     return lines
+
+
+def _log(report: CheckResult) -> list[Text]:
+    """What the server's log would say."""
+    if not report.predicted_log:
+        return []
+    head = [Text(), Text("What the server would log", style="bold")]
+    return [*head, *(Text(f"  {line}") for line in report.predicted_log)]
 
 
 def _headline(report: CheckResult) -> Text:

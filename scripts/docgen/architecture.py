@@ -42,6 +42,7 @@ ROWS = (
             "answer",
             "advice",
             "calibration",
+            "combinations",
             "curves",
             "layouts",
             "launch_lines",

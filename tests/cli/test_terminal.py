@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -76,7 +77,7 @@ def _lasting(text: str) -> list[str]:
     return [line for line in text.splitlines() if not line.startswith("device")]
 
 
-@pytest.mark.parametrize("name", ["check", "check without a GPU", "compare", "plan", "gate"])
+@pytest.mark.parametrize("name", ["check", "check without a GPU", "compare", "plan", "gate", "probe", "observe"])
 def test_quiet_says_less_and_verbose_more(here: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = ANSWERS[name]
     shown = {}
@@ -195,3 +196,63 @@ def test_a_pipe_gets_no_bar(here: Path) -> None:
         [*RUN, "report", "mixtral-8x7b", "-o", "page.html"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def _on_a_terminal(folder: Path, *words: str, **env: str) -> str:
+    """What a command writes when standard output is a terminal."""
+    ours, theirs = pty.openpty()
+    clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
+    with os.fdopen(theirs, "w") as terminal:
+        subprocess.run([*RUN, *words], cwd=folder, stdout=terminal, check=False, env={**clean, "TERM": "xterm", **env})
+        terminal.write("end")
+    text = b""
+    while not text.endswith(b"end"):
+        text += os.read(ours, 65536)
+    os.close(ours)
+    return text.decode().removesuffix("end")
+
+
+def test_the_gate_has_the_colours_of_the_other_commands(here: Path) -> None:
+    words = ("gate", "deploy.yaml", "--fail-on", "never")
+    red = "\x1b[1;31m"
+    coloured = _on_a_terminal(here, *words)
+    assert f"{red}DOES NOT FIT\x1b[0m" in coloured
+    assert f"{red}error\x1b[0m does-not-load: " in coloured
+    assert f"{red}OUT OF MEMORY" in _on_a_terminal(here, "check", "mixtral-8x7b", "--gpu", "A10G")
+    plain = subprocess.run([*RUN, *words], cwd=here, capture_output=True, text=True, check=True).stdout
+    assert "\x1b" not in plain
+    assert "\x1b[1;31m" not in _on_a_terminal(here, *words, NO_COLOR="1")
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured).split() == plain.split()
+
+
+@pytest.mark.parametrize("name", ["check", "gate"])
+def test_a_file_has_no_colours_whatever_the_terminal(here: Path, name: str) -> None:
+    assert _on_a_terminal(here, *ANSWERS[name], "--output", "answer.txt") == ""
+    written = (here / "answer.txt").read_text(encoding="utf-8")
+    assert written
+    assert "\x1b" not in written
+
+
+def test_a_finding_stays_on_one_line_however_narrow_the_terminal(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    main([*ANSWERS["gate"]])
+    wide = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "40")
+    main([*ANSWERS["gate"]])
+    assert capsys.readouterr().out == wide
+
+
+@pytest.mark.parametrize("name", ["probe", "observe"])
+def test_verbose_gives_sources_of_what_is_predicted(here: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main([*ANSWERS[name], "--format", "json"])
+    terms = json.loads(capsys.readouterr().out)["terms"]
+    assert {term["category"] for term in terms} >= {"weights", "runtime"}
+    main([*ANSWERS[name], "--verbose"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert all(term["source"] in text and " ".join(term["formula"].split()) in text for term in terms)
+    main([*ANSWERS[name], "--quiet"])
+    quiet = capsys.readouterr().out
+    assert "predicted" in quiet
+    assert not any(term["source"] in quiet for term in terms)

@@ -99,6 +99,31 @@ def test_a_beginning_of_several_names_lists_them() -> None:
         catalogue.find("llama-2")
 
 
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [("gpt-oss-120", "gpt-oss-120b"), ("llama3.1 8", "llama-3.1-8b"), ("qwen3-14", "qwen3-14b")],
+)
+def test_a_beginning_means_the_model_and_not_the_heads_called_after_it(typed: str, name: str) -> None:
+    assert catalogue.find(typed).name == name
+
+
+def test_a_name_wins_only_over_names_that_add_to_it() -> None:
+    known = {
+        "x-120-b": "x-120b",
+        "org-x-120-b-head": "head-x-120b",
+        "x-120-b-head": "head-x-120b",
+        "head-x-120-b": "head-x-120b",
+    }
+    assert names.resolve("x-120", known).name == "x-120b"
+    assert names.resolve("x-120b-head", known).name == "head-x-120b"
+    assert names.resolve("head", known).name == "head-x-120b"
+    for other in ("x-121-b", "x-120-b-2"):  # another size, or another version by a name of its own
+        with pytest.raises(InputError, match="could be any of"):
+            names.resolve("x", {"x-120-b": "x-120b", other: other})
+    with pytest.raises(InputError, match="could be any of"):  # an alias of another model is no addition
+        names.resolve("x", {"x-120-b": "x-120b", "x-35-b": "y"})
+
+
 def test_a_number_is_never_taken_for_a_longer_one() -> None:
     known = {names.canonical(n): n for n in ("qwen3-30b-a3b", "qwen3-3b")}
     assert names.resolve("qwen3-3b", known).name == "qwen3-3b"
@@ -256,9 +281,43 @@ def test_two_files_with_one_name_are_a_problem(own_catalogue: Path) -> None:
 def test_lists_and_searches_read_the_index_alone() -> None:
     found = catalogue.search("qwen3 a3b")
     assert "qwen3-30b-a3b" in found
-    assert "qwen3-32b" not in found
+    assert not {"qwen3-32b", "qwen3-235b-a22b", "llama-3.1-8b"} & set(found)
     entry = catalogue.models()["mixtral-8x7b"]
     assert (entry["total"], entry["active"], entry["routed"], entry["per_token"]) == (46702792704, 12879925248, 8, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "has"),
+    [
+        ("qwen3-30b-a3b", "a3b", True),
+        ("qwen3-30b-a3b", "30b", True),
+        ("qwen3-30b-a3b", "3b", True),
+        ("qwen3-30b-a3b", "0b", False),
+        ("qwen3-30b-a3b", "a", True),
+        ("qwen3-30b-a3b", "w", False),
+        ("qwen3-235b-a22b", "a3b", False),
+        ("mistral-3-large-3b", "a3b", False),
+        ("mixtral-8x7b", "mixtr", True),
+        ("mixtral-8x7b", "xtral", False),
+        ("mixtral-8x7b", "8x", True),
+        ("mixtral-8x7b", "", False),
+    ],
+)
+def test_words_are_found_whole(name: str, word: str, has: bool) -> None:
+    assert names.has_word(names.canonical(name), names.canonical(word)) is has
+
+
+@pytest.mark.parametrize("text", ["a3b", "moonlight a3b", "A3B  moonlight", "16b-a3b"])
+def test_a_search_finds_every_word_and_nothing_else(text: str) -> None:
+    found = catalogue.search(text)
+    assert "moonlight-16b-a3b" in found
+    for name, entry in found.items():
+        assert "a3b" in f"{name} {entry['title']}".lower() or name == "qwen3-coder-next"
+
+
+@pytest.mark.parametrize("text", ["", "  ", "!!", "mixtral !!zzz"])
+def test_a_search_for_nothing_finds_nothing(text: str) -> None:
+    assert catalogue.search(text) == {}
 
 
 def test_one_question_parses_one_file_and_imports_nothing_heavy(tmp_path: Path) -> None:

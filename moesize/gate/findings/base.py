@@ -1,14 +1,9 @@
 """What a rule says: a finding with its place, its level and the nearest way out."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
 
 from moesize.gate.document import Position
-
-if TYPE_CHECKING:
-    from moesize.gate.case import Case
 
 
 class Level(StrEnum):
@@ -29,15 +24,3 @@ class Finding:
     message: str
     help: str
     where: Position
-
-
-class RuleModule(Protocol):
-    """A module of `moesize.gate.findings`: its docstring is the rule's documentation page."""
-
-    __doc__: str
-    ID: str
-    LEVEL: Level
-
-    def check(self, case: "Case") -> Iterator[Finding]:
-        """The findings of this rule on one deployment."""
-        ...

@@ -1,7 +1,7 @@
 """Sentences the gate's formats share."""
 
 from moesize.gate.results import DeploymentOut, GateResult, GpuOut
-from moesize.report.figures import gib
+from moesize.report.figures import counted, gib
 
 VERDICTS = {"fits": "fits", "tight": "tight", "oom": "does not fit", "refused": "refused", "undecided": "undecided"}
 
@@ -20,12 +20,12 @@ def tally(result: GateResult) -> str:
     """`3 deployments: 1 fits, 1 does not fit, 1 undecided; 1 error, 2 warnings, 1 ignored`."""
     s = result.summary
     verdicts = [f"{getattr(s, key)} {words}" for key, words in VERDICTS.items() if getattr(s, key)]
-    found = [_count(s.errors, "error"), _count(s.warnings, "warning"), _count(s.notes, "note")]
+    found = [counted(s.errors, "error"), counted(s.warnings, "warning"), counted(s.notes, "note")]
     if s.suppressed:
         found.append(f"{s.suppressed} left alone")
     if s.skipped:
         found.append(f"{s.skipped} skipped (not deployed, or not on a GPU)")
-    return f"{_count(s.deployments, 'deployment')}: {', '.join(verdicts) or 'none'}; {', '.join(found)}"
+    return f"{counted(s.deployments, 'deployment')}: {', '.join(verdicts) or 'none'}; {', '.join(found)}"
 
 
 def title(one: DeploymentOut) -> str:
@@ -55,7 +55,3 @@ def memory(one: DeploymentOut) -> str:
 
 def _gpu(gpu: GpuOut) -> str:
     return f"{gpu.count}× {gpu.name}" if gpu.count and gpu.count > 1 else gpu.name
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
