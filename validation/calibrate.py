@@ -129,6 +129,8 @@ def fit_vision(rows: Iterable[Row]) -> list[dict[str, object]]:
         seen = row.observed
         if not row.complete or row.weak or not _sees(row) or "kv_gib" not in seen or seen["kv_gib"] <= 0:
             continue
+        if "not_fitted" in row.asked:
+            continue
         era = era_of(row.version or "")
         if era == ERAS[0] or "weights_gib" not in seen:
             continue
@@ -140,7 +142,7 @@ def fit_vision(rows: Iterable[Row]) -> list[dict[str, object]]:
     return [
         {
             "since": era,
-            "low": round(min(found) - _MARGIN, 2),
+            "low": round(min(0.0, min(found) - _MARGIN), 2),
             "high": round(max(found) + _MARGIN, 2),
             "rows": len(found),
         }

@@ -6,7 +6,7 @@ Sources: vllm `v1/worker/gpu_model_runner.py` (profile_run), `v1/worker/utils.py
 
 from collections.abc import Iterable, Mapping
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from moesize.engines.base import Request
 from moesize.engines.vllm.activations import Step
@@ -49,12 +49,14 @@ def encoder_of(request: Request, tensors: Iterable[RankTensor], step: Step, rule
     tower = [t.part for t in tensors if t.part.role is Role.VISION]
     if not known_encoder(spec, rules) or not tower:
         return Encoder()
-    item = _largest_item(entry["families"][spec.architecture], step)
+    family = entry["families"][spec.architecture]
+    item = _largest_item(family, step)
     budget = max(step.batched_tokens, item.tokens)
     held_by_requests = step.seqs * max(1, step.max_model_len // item.tokens)
     items = max(1, min(budget // item.tokens, held_by_requests))
     width = DTYPE_BYTES[spec.dtype]
-    pixels = items * item.patches * max((prod(t.shape[1:]) for t in tower if t.kind is Kind.CONV), default=0) * width
+    of_patch = family.get("pixels") or max((prod(t.shape[1:]) for t in tower if t.kind is Kind.CONV), default=0)
+    pixels = items * item.patches * of_patch * width
     peak = items * item.patches * width * _tower_width(tower) + pixels
     row = (spec.hidden_size or 0) * (1 + deepstack_levels(tower)) * width
     kept = items * item.rows * row
@@ -75,7 +77,8 @@ def deepstack_levels(tensors: Iterable[Tensor]) -> int:
 def _largest_item(family: Mapping[str, int], step: Step) -> _Item:
     """An image, or a video of as many pairs of frames of its size as a context of max_model_len holds."""
     tokens = family["tokens"]
-    pairs = max(1, min(family.get("most_frame_pairs", 1), step.max_model_len // tokens))
+    held = (step.max_model_len - family.get("tokens_beside_a_video", 0)) // tokens
+    pairs = max(1, min(family.get("most_frame_pairs", 1), held))
     return _Item(pairs * family["patches"], pairs * tokens, pairs * family.get("rows", tokens))
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from moesize.engines.base import Request, Term, exact
 from moesize.engines.vllm.constants import Rules
-from moesize.hardware.gpu import GpuSpec
 from moesize.model.spec import CacheKind
 from moesize.units import DTYPE_BYTES
 
@@ -43,21 +42,30 @@ def sampler_bytes(request: Request, seqs: int, rules: Rules) -> tuple[int, int, 
 
 def _bytes_per_logit(request: Request, rules: Rules) -> tuple[float, float, float]:
     """Per (sequence × vocabulary row), the logits themselves in two bytes."""
-    if not second_runner(request, rules):
-        verifies = request.options.speculation is not None
-        entry = rules.entry("rejection_bytes_per_logit" if verifies else "sampler_bytes_per_logit")
+    if second_runner(request, rules):
+        entry = rules.entry("second_sampler_bytes_per_logit")
+        native, fused = entry["native"], entry["flashinfer"]
+        runs = _flashinfer_runs(request, entry)
+        return (native, native, native) if runs is False else (fused if runs else native, fused, fused)
+    if request.options.speculation is not None:
+        entry = rules.entry("rejection_bytes_per_logit")
         return entry["low"], entry["value"], entry["high"]
-    entry = rules.entry("second_sampler_bytes_per_logit")
-    native, fused = entry["native"], entry["flashinfer"]
-    return (native, fused, fused) if _flashinfer_runs(request.gpu, entry) else (native, native, native)
+    entry = rules.entry("sampler_bytes_per_logit")
+    runs = _flashinfer_runs(request, entry)
+    if runs and "flashinfer" in entry:
+        return entry["flashinfer"], entry["flashinfer"], entry["flashinfer"]
+    return entry["native_low"] if runs is False else entry["low"], entry["value"], entry["high"]
 
 
-def _flashinfer_runs(gpu: GpuSpec, entry: Mapping[str, Any]) -> bool:
-    """Whether FlashInfer's sampler takes this card; one of which only the memory is known is taken for a usual one."""
-    if gpu.vendor.lower() == "amd":
+def _flashinfer_runs(request: Request, entry: Mapping[str, Any]) -> bool | None:
+    """Whether FlashInfer's sampler takes this card and may run; None where nothing says so."""
+    gpu, asked = request.gpu, request.options.flashinfer_sampler
+    if gpu.vendor.lower() == "amd" or asked is False:
         return False
     lowest, highest = (tuple(entry[key]) for key in ("lowest_capability", "highest_capability"))
-    return gpu.compute_capability is None or lowest <= tuple(gpu.compute_capability) <= highest
+    if gpu.compute_capability is not None and not lowest <= tuple(gpu.compute_capability) <= highest:
+        return False
+    return asked
 
 
 def sampler_state(request: Request, seqs: int, rules: Rules) -> Term | None:
