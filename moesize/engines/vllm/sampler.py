@@ -27,34 +27,54 @@ def second_runner(request: Request, rules: Rules) -> bool:
 
 
 def sampler_bytes(request: Request, seqs: int, rules: Rules) -> tuple[int, int, int]:
-    """Transients of the sampler over one row of logits per sequence: low, nominal, high.
+    """The sampler's part of the peak, over one row of logits per sequence: low, nominal, high.
 
     With speculation the first runner's profile run verifies a draft token per sequence besides.
     """
     spec, tp = request.spec, request.layout.tp
-    width = DTYPE_BYTES[spec.dtype]
-    logits = seqs * (spec.vocab_size or 0)
-    low, value, high = (per_logit + width - 2 for per_logit in _bytes_per_logit(request, rules))
+    width, rows = DTYPE_BYTES[spec.dtype], spec.vocab_size or 0
     # ranks gather their parts of the logits, and lay them side by side in a copy
     gathered = width * (2 + 1 / tp) if tp > 1 else 0
-    return round(logits * max(low, gathered)), round(logits * max(value, gathered)), round(logits * max(high, gathered))
+    per_logit = (max(n + width - 2, gathered) for n in _bytes_per_logit(request, rules))
+    buffer = _masking_rows(request, seqs, rules)
+    low, value, high = (round(rows * (seqs * n + 4 * kept)) for n, kept in zip(per_logit, buffer, strict=True))
+    return low, value, high
+
+
+def _entry(request: Request, rules: Rules) -> dict[str, Any]:
+    second = second_runner(request, rules)
+    return rules.entry("second_sampler_bytes_per_logit" if second else "sampler_bytes_per_logit")
 
 
 def _bytes_per_logit(request: Request, rules: Rules) -> tuple[float, float, float]:
     """Per (sequence × vocabulary row), the logits themselves in two bytes."""
+    entry = _entry(request, rules)
+    runs = _flashinfer_runs(request, entry)
     if second_runner(request, rules):
-        entry = rules.entry("second_sampler_bytes_per_logit")
         native, fused = entry["native"], entry["flashinfer"]
-        runs = _flashinfer_runs(request, entry)
         return (native, native, native) if runs is False else (fused if runs else native, fused, fused)
     if request.options.speculation is not None:
         entry = rules.entry("rejection_bytes_per_logit")
         return entry["low"], entry["value"], entry["high"]
-    entry = rules.entry("sampler_bytes_per_logit")
-    runs = _flashinfer_runs(request, entry)
     if runs and "flashinfer" in entry:
         return entry["flashinfer"], entry["flashinfer"], entry["flashinfer"]
     return entry["native_low"] if runs is False else entry["low"], entry["value"], entry["high"]
+
+
+def _masking_rows(request: Request, seqs: int, rules: Rules) -> tuple[int, int, int]:
+    """Rows of the vocabulary vLLM's own sampler keeps to mask in: low, nominal, high; none where FlashInfer's runs."""
+    entry, buffer = _entry(request, rules), rules.entry("masking_buffer")
+    when, runs = entry.get("masking_buffer"), _flashinfer_runs(request, entry)
+    if when is None or runs or seqs < buffer["smallest_batch"]:
+        return (0, 0, 0)
+    name, known = request.gpu.id, buffer["multiprocessors"]
+    listed = max((key for key in known if name == key or name.startswith(f"{key}-")), key=len, default=None)
+    counts = [known[listed]] * 3 if listed else [buffer["unlisted"][key] for key in ("low", "value", "high")]
+    low, value, high = (min(1 << (min(count, seqs) - 1).bit_length(), count) for count in counts)
+    if runs is False or when == "unless_asked":
+        return (low, value, high)
+    # of the second runner, vLLM's own with its rows takes less than FlashInfer's
+    return (0, 0, 0 if "native" in entry else high)
 
 
 def _flashinfer_runs(request: Request, entry: Mapping[str, Any]) -> bool | None:
