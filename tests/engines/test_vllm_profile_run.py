@@ -117,7 +117,7 @@ def test_the_pool_of_a_card_without_flashinfer_is_what_a_server_printed():
     )
     spent = sum(t.n_bytes for t in found.terms if t.in_budget and t.term != "outside torch")
     left = (found.budget_bytes - spent) / GIB - 4.11
-    assert 0.1 < left < 0.6
+    assert 0 < left < 0.4
 
 
 def activations(model, gpu, version, tokens, seqs, context, **asked):
