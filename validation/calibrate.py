@@ -7,12 +7,13 @@ to date.
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 from moesize.engines.vllm import calibrated
 from moesize.engines.vllm.constants import rules_for, version_key
+from moesize.engines.vllm.encoder import known_encoder
 from moesize.engines.vllm.runtime import capture_count
 from moesize.model.spec import Role
 from moesize.units import GIB, ceil_div
@@ -52,8 +53,8 @@ def samples(rows: Iterable[Row]) -> list[Sample]:
     for row in rows:
         usable = row.complete and not row.weak and model_of(row.asked["model"])
         if usable and row.observed.get("kv_gib", 0) > 0 and "pool" not in row.asked.get("not_scored", {}):
-            if era_of(row.version or "") != ERAS[0] and _sees(row):
-                continue  # vision towers of older versions have an entry of their own
+            if era_of(row.version or "") != ERAS[0] and _sees(row) and not _encoder_known(row):
+                continue  # towers of which only bounds are known have an entry of their own
             found.append(sample(row))
     return found
 
@@ -61,6 +62,11 @@ def samples(rows: Iterable[Row]) -> list[Sample]:
 def _sees(row: Row) -> bool:
     spec = None if row.asked.get("language_model_only") else model_of(row.asked["model"])
     return spec is not None and any(t.role is Role.VISION and t.loaded for t in spec.tensors)
+
+
+def _encoder_known(row: Row) -> bool:
+    spec = model_of(row.asked["model"])
+    return spec is not None and known_encoder(spec, rules_for(row.version))
 
 
 def sample(row: Row) -> Sample:
@@ -89,7 +95,7 @@ def derived_activation_gib(row: Row) -> float:
     """The activation terms of a row without their calibrated remainder."""
     result = evaluation(row)
     plan = result.plan
-    spent = sum(t.n_bytes for t in plan.terms if t.category == "activation")
+    spent = sum(t.n_bytes for t in plan.terms if t.category == "activation" and t.in_budget)
     extra = _beyond(row).activation.n_bytes
     return (spent - extra) / GIB
 
@@ -117,22 +123,26 @@ def _order(item: tuple[tuple[str, str, str], list[Sample]]) -> tuple[int, str, s
 
 
 def fit_vision(rows: Iterable[Row]) -> list[dict[str, object]]:
-    """What vision models of the older eras took beyond the same terms: too far apart for a figure, so only bounds."""
+    """What vision models of the older eras took beyond the terms of text: bounds for towers no rule is known of."""
     bounds: dict[str, list[float]] = {}
     for row in rows:
         seen = row.observed
         if not row.complete or row.weak or not _sees(row) or "kv_gib" not in seen or seen["kv_gib"] <= 0:
+            continue
+        if "not_fitted" in row.asked:
             continue
         era = era_of(row.version or "")
         if era == ERAS[0] or "weights_gib" not in seen:
             continue
         one = sample(row)
         if one.beside is not None:
-            bounds.setdefault(era, []).append(one.beside - _beyond(row).non_torch.n_bytes / GIB)
+            blind = replace(row, asked={**row.asked, "language_model_only": True})
+            encoder = derived_activation_gib(row) - derived_activation_gib(blind)
+            bounds.setdefault(era, []).append(one.beside + encoder - _beyond(row).non_torch.n_bytes / GIB)
     return [
         {
             "since": era,
-            "low": round(min(found) - _MARGIN, 2),
+            "low": round(min(0.0, min(found) - _MARGIN), 2),
             "high": round(max(found) + _MARGIN, 2),
             "rows": len(found),
         }

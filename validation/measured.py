@@ -80,7 +80,7 @@ def errors(rows: Iterable[tuple[Row, Evaluation]]) -> Iterator[Error]:
         if not row.complete or "pool" in off:
             continue
         if "activation_gib" in seen and one_stage:
-            activation = sum(t.n_bytes for t in plan.terms if t.category == "activation") / GIB
+            activation = sum(t.n_bytes for t in plan.terms if t.category == "activation" and t.in_budget) / GIB
             yield Error("activation peak", row, activation, seen["activation_gib"])
         yield from _pool_errors(row, found)
 

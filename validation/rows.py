@@ -120,6 +120,7 @@ def question(row: Row, *, kv_cache_memory_bytes: int | None = None, context: int
             prefix_caching=asked.get("prefix_caching"),
             language_model_only=asked.get("language_model_only", False),
             max_cudagraph_capture_size=asked.get("max_cudagraph_capture_size"),
+            flashinfer_sampler=asked.get("flashinfer_sampler"),
             speculation=speculation_for(spec, asked["speculative"], offline=True) if "speculative" in asked else None,
         ),
     )

@@ -53,6 +53,7 @@ def check(
     prefix_caching: opt.PrefixCaching = None,
     max_cudagraph_capture_size: opt.CaptureSize = None,
     language_model_only: opt.LanguageOnly = False,
+    flashinfer_sampler: opt.FlashinferSampler = None,
     kv_cache_memory_bytes: opt.KvCacheBytes = None,
     mm_encoder_tp_mode: opt.MmEncoder = opt.TowerMode.WEIGHTS,
     calibration: opt.Calibration = None,
@@ -98,6 +99,7 @@ def check(
             prefix_caching=prefix_caching,
             max_cudagraph_capture_size=max_cudagraph_capture_size,
             language_model_only=language_model_only,
+            flashinfer_sampler=flashinfer_sampler,
             mm_encoder_data_parallel=mm_encoder_tp_mode is opt.TowerMode.DATA,
         ),
     }

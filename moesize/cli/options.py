@@ -95,6 +95,13 @@ PrefixCaching = Annotated[
     ),
 ]
 LanguageOnly = Annotated[bool, typer.Option("--language-model-only", help="vLLM: without vision and audio towers.")]
+FlashinferSampler = Annotated[
+    bool | None,
+    typer.Option(
+        "--flashinfer-sampler/--no-flashinfer-sampler",
+        help="vLLM: whether FlashInfer's sampler is installed and runs (VLLM_USE_FLASHINFER_SAMPLER).",
+    ),
+]
 CaptureSize = Annotated[
     int | None, typer.Option("--max-cudagraph-capture-size", help="vLLM: largest batch CUDA graphs are captured for.")
 ]

@@ -88,6 +88,7 @@ class EngineOptions:
     max_cudagraph_capture_size: int | None = None
     prefix_caching: bool | None = None
     language_model_only: bool = False
+    flashinfer_sampler: bool | None = None
 
 
 class Request(NamedTuple):

@@ -97,6 +97,7 @@ VLLM_ONLY = {
     "max_cudagraph_capture_size": "its graphs are not sized by it",
     "prefix_caching": "what it takes is known for vLLM alone",
     "language_model_only": "leaving towers out is known for vLLM alone",
+    "flashinfer_sampler": "what its sampler takes is known for vLLM alone",
 }
 
 

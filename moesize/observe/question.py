@@ -183,6 +183,7 @@ def _question(
             prefix_caching=have.get("prefix_caching"),
             max_cudagraph_capture_size=have.get("max_cudagraph_capture_size"),
             language_model_only=bool(have.get("language_model_only")),
+            flashinfer_sampler=have.get("flashinfer_sampler"),
         ),
     )
 

@@ -8,7 +8,7 @@ from moesize.observe.question import Answered
 _FIGURES = ("weights_gib", "activation_gib", "non_torch_gib", "graphs_gib", "graph_estimate_gib", "kv_gib")
 _COUNTS = ("kv_tokens", "concurrency", "block_tokens")
 _STEP = ("max_model_len", "max_num_batched_tokens", "max_num_seqs", "gpu_memory_utilization", "enforce_eager")
-_STARTUP = ("prefix_caching", "language_model_only", "max_cudagraph_capture_size")
+_STARTUP = ("prefix_caching", "language_model_only", "flashinfer_sampler", "max_cudagraph_capture_size")
 _ASKED = ("kv_dtype", "tp", "pp", "dp", "ep", "dcp", *_STEP, *_STARTUP)
 _ONE_GPU = {"tp": 1, "pp": 1, "dp": 1, "ep": False, "dcp": 1}
 _DEFAULTS = {"kv_dtype": "auto", **_ONE_GPU, "enforce_eager": False, "language_model_only": False}

@@ -32,7 +32,9 @@ def calibration_text(seen: Observation, answered: Answered, date: str) -> str:
         "CUDA graphs": {**where, "model": answered.model},
         "activations": {**where, "model": answered.model, **step},
     }
-    kept = sum(t.n_bytes for t in answered.plan.terms if t.category == "activation" and t.term != "activations")
+    kept = sum(
+        t.n_bytes for t in answered.plan.terms if t.category == "activation" and t.in_budget and t.term != "activations"
+    )
     measured = []
     for figure, term in _TERMS.items():
         value = seen.figure(figure)

@@ -101,6 +101,8 @@ _TOTAL_FRACTION = re.compile(
 )
 _DEVICE = re.compile(r"device_name=([A-Za-z0-9_.-]{3,60}?)(?:,dtype|,block|\.json)")
 _CONTEXT = re.compile(rf"(?:aximum concurrency for|Using max model len|max seq len \(?) ?{COUNT}")
+#: 0.8 on: which sampler the profile run goes through; else it was not available, or was switched off.
+_SAMPLER = re.compile(r"(Using FlashInfer for top-p)|FlashInfer (?:top-p/top-k sampling|is not available|version >=)")
 #: 0.8 on; `draft_model` in place of both in V0, whose speculation is not sized.
 _SPECULATION = re.compile(
     r"SpeculativeConfig\(method='(\w{1,40})', model=(?:None|'([^'\s]{1,300})'), num_spec_tokens=(\d{1,4})\)"
@@ -140,6 +142,8 @@ def _facts(line: str, seen: Observation) -> bool:
         seen.set("gpu_memory_utilization", fraction(match[1]))
     if match := _DEVICE.search(line):
         seen.set("gpu", match[1].replace("_", " "))
+    if match := _SAMPLER.search(line):
+        seen.set("flashinfer_sampler", bool(match[1]))
     if match := _SPECULATION.search(line):
         for key, value in zip(("method", "model"), match.groups(), strict=False):
             seen.set(f"speculative_{key}", value)

@@ -119,14 +119,14 @@ def test_ngram_on_the_gpu_keeps_the_tokens():
 
 
 def test_verifying_takes_more_than_sampling():
-    alone = plan("qwen2.5-7b", "A10G", engine_version="0.22.0", options={"max_num_seqs": 867}, context=32768)
+    options = {"max_num_seqs": 867, "max_cudagraph_capture_size": 160}
+    alone = plan("qwen2.5-7b", "A10G", engine_version="0.22.0", options=options, context=32768)
     found = plan(
-        "qwen2.5-7b", "A10G", engine_version="0.22.0", speculative="ngram_gpu:7", options={"max_num_seqs": 867},
-        context=32768,
-    )  # fmt: skip
+        "qwen2.5-7b", "A10G", engine_version="0.22.0", speculative="ngram_gpu:7", options=options, context=32768
+    )
     # https://github.com/graz-dev/vllm-benchmark, study 1: 1.49 GiB are left where 4.76 were with 256 sequences
     assert found.pool.n_bytes < alone.pool.n_bytes - GIB
-    assert found.pool.n_bytes > 1.49 * GIB
+    assert 1.49 * GIB < found.pool.n_bytes < 1.9 * GIB
 
 
 @pytest.mark.parametrize(

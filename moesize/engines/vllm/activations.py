@@ -7,9 +7,10 @@ shapes reproduce the peaks its own runner shows on fake tensors (`validation/`),
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from moesize.engines.base import Request, Term, exact
+from moesize.engines.base import Request, Term
 from moesize.engines.vllm.calibrated import Beyond
 from moesize.engines.vllm.constants import Rules
+from moesize.engines.vllm.sampler import sampler_bytes, sampler_state
 from moesize.memory.layout import Layout, Stage
 from moesize.memory.sharding import RankTensor
 from moesize.model.spec import CacheKind, Kind, ModelSpec, Role, Split
@@ -50,7 +51,7 @@ def activation_terms(
     width = DTYPE_BYTES[spec.dtype]
     # fused MXFP4 kernels need no workspaces of their own
     workspace = 0 if request.scheme.method == "mxfp4" else moe_workspace_bytes(spec, held, request.layout, step)
-    sampler = _sampler_bytes(request, step, rules) if stage.last else (0, 0, 0)
+    sampler = sampler_bytes(request, step.seqs, rules) if stage.last else (0, 0, 0)
     rows = (step.batched_tokens + step.seqs) * spec.hidden_size * width
     extra_rows = rules.entry("extra_hidden_rows")["value"] * step.batched_tokens * spec.hidden_size * width
     forward = forward_bytes(spec, held, step, width) + extra_rows + auxiliary_bytes
@@ -69,39 +70,8 @@ def activation_terms(
     )
     low, peak, high = low + extra.low_bytes, peak + extra.n_bytes, high + extra.high_bytes
     terms = [Term("activations", "activation", peak, low, high, "calibrated", formula, rest.source)]
-    if stage.last and second_runner(request, rules):
-        entry = rules.entry("runner_persistent")
-        state = round(step.seqs * ((spec.vocab_size or 0) * entry["bytes_per_logit"] + entry["bytes_per_seq"]))
-        formula = f"{step.seqs} sequences × (vocabulary × {entry['bytes_per_logit']} B + {entry['bytes_per_seq']} B)"
-        terms.append(exact("sampler state", "activation", state, "engine rule", formula, entry["source"]))
-    return terms
-
-
-def second_runner(request: Request, rules: Rules) -> bool:
-    """Whether the second model runner serves this request by default, which the versions took up family by family."""
-    entry = rules.entry("second_runner")
-    spec, found = request.spec, request.options.speculation
-    if found is not None and found.method in entry["not_methods"]:
-        return False
-    if spec.architecture in entry["families"]:
-        return not entry["unquantised"] or request.scheme.format is None
-    stateful = any(cache.kind is CacheKind.STATE for cache in spec.caches)
-    every: bool = entry["models"] == "all" or (entry["models"] == "dense" and not spec.experts.routed and not stateful)
-    return every
-
-
-def _sampler_bytes(request: Request, step: Step, rules: Rules) -> tuple[int, int, int]:
-    """Transients of the sampler over one row of logits per sequence: low, nominal, high.
-
-    With speculation the first runner's profile run verifies a draft token per sequence besides.
-    """
-    spec = request.spec
-    verifies = request.options.speculation is not None and not second_runner(request, rules)
-    entry = rules.entry("rejection_bytes_per_logit" if verifies else "sampler_bytes_per_logit")
-    extra = DTYPE_BYTES[spec.dtype] - 2  # the first copy of the logits is in the model's dtype
-    logits = step.seqs * (spec.vocab_size or 0)
-    low, value, high = (round(logits * (entry[key] + extra)) for key in ("low", "value", "high"))
-    return low, value, high
+    state = sampler_state(request, step.seqs, rules) if stage.last else None
+    return [*terms, state] if state else terms
 
 
 def forward_bytes(spec: ModelSpec, tensors: list[RankTensor], step: Step, width: int) -> int:

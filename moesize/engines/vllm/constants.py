@@ -30,6 +30,7 @@ class Rules(NamedTuple):
     states_cached: bool
     context_parallel: bool
     moe_refines_tiles: bool
+    counts_free_memory: bool
     workspaces_stay: bool
     latent_cache: bool
     default_block_tokens: int = 16

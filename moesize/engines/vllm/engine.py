@@ -13,7 +13,7 @@ from moesize.engines.vllm.activations import Step, activation_terms
 from moesize.engines.vllm.calibrated import Beyond, beyond
 from moesize.engines.vllm.capacity import capacity_of
 from moesize.engines.vllm.constants import Rules, rules_for
-from moesize.engines.vllm.encoder import encoder_of
+from moesize.engines.vllm.encoder import encoder_of, known_encoder
 from moesize.engines.vllm.log import log_lines
 from moesize.engines.vllm.packed import is_packed, packed_pool
 from moesize.engines.vllm.pages import Page, draft_pages, pages_of
@@ -81,7 +81,7 @@ class Vllm:
         budget = ceil(gpu.memory_bytes * utilization)
         step = server_step(request, rules)
         sees = any(t.role is Role.VISION and t.loaded for t in request.spec.tensors)
-        rest = beyond(rules.key, gpu, request.layout, vision=sees)
+        rest = beyond(rules.key, gpu, request.layout, vision=sees and not known_encoder(request.spec, rules))
         drafter = drafter_of(request, rules)
         held = [
             _rank(request, rules, step, stage, budget, rest, drafter if stage.last else None)

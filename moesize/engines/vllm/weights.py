@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from moesize.engines.base import Request, Term, exact
 from moesize.engines.vllm import allocator
 from moesize.engines.vllm.constants import Kernels, Rules
+from moesize.engines.vllm.encoder import deepstack_levels
 from moesize.engines.vllm.loaded import loaded_bytes
 from moesize.memory.layout import Stage
 from moesize.memory.sharding import RankTensor
@@ -15,6 +16,7 @@ from moesize.quant.scheme import QuantScheme
 from moesize.units import DTYPE_BYTES
 
 _SOURCE = "https://github.com/vllm-project/vllm/tree/main/vllm/model_executor/layers"
+_MODELS = "https://github.com/vllm-project/vllm/tree/main/vllm/model_executor/models"
 #: (what, bytes, how)
 _Extra = tuple[str, int, str]
 
@@ -34,6 +36,11 @@ def weight_terms(
         for role, n_bytes in sorted(by_role.items(), key=lambda item: -item[1])
     ]
     terms += [exact(what, "weights", n_bytes, "engine rule", how, _SOURCE) for what, n_bytes, how in extras if n_bytes]
+    levels = deepstack_levels(t.part for t in tensors)
+    if levels:
+        rows = levels * batched_tokens * (spec.hidden_size or 0) * DTYPE_BYTES[spec.dtype]
+        formula = "a hidden row per batched token and level of the vision tower that reaches into the model's layers"
+        terms.append(exact("deepstack buffers", "weights", rows, "engine rule", formula, _MODELS))
     rounding = allocator_rounding_bytes(request, tensors, rules)
     if rounding:
         formula = "matrices above 10 MiB lie in whole 2 MiB, and a rest of at most 1 MiB stays with them"
