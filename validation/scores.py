@@ -51,11 +51,12 @@ def score() -> Scores:
     rows = list(measured.scored_rows())
     found = [*measured.errors(rows), *measured.leave_one_model_out()]
     runtime = score_runtime()
-    every_pool = [e for e in found if e.term in ("KV pool, H100 0.19", "KV pool, other rows")]
     groups: dict[str, list[Error]] = {}
     for error in found:
         groups.setdefault(error.term, []).append(error)
-    groups["KV pool, every row"] = every_pool
+    for left_out in ("", ", leave one model out"):
+        both = [f"KV pool, {which}{left_out}" for which in ("H100 0.19", "other rows")]
+        groups[f"KV pool, every row{left_out}"] = [error for term in both for error in groups.get(term, ())]
     return Scores(
         tuple(summarise(term, members) for term, members in sorted(groups.items())),
         tuple(summarise(term, runtime.of(term)) for term in sorted({e.term for e in runtime.errors})),

@@ -7,6 +7,9 @@ from moesize.model.spec import Kind, ModelSpec, PublishedCounts, Role, Tensor
 #: A thousand times the largest model anybody claims.
 MAX_PARAMETERS = 2 * 10**15
 
+#: Ours take two lines.
+_LONGEST_REASON = 600
+
 _KEYS = frozenset({"total", "active", "experts", "experts_per_token", "source"})
 
 
@@ -23,7 +26,7 @@ def counts_spec(document: Fields) -> ModelSpec:
             raise InputError(
                 f"{document.where}: undisclosed is {printable(sentence, 60)!r}, expected a sentence that says why"
             )
-        raise NotSizeableError(sentence)
+        raise NotSizeableError(printable(sentence, _LONGEST_REASON))
     counts = document.sub("counts")
     unknown = sorted(str(key) for key in counts.values if key not in _KEYS)
     if unknown:

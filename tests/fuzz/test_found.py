@@ -68,6 +68,12 @@ def test_a_dtype_that_is_none_is_named() -> None:
     assert spec_from_config({**seeds.TINY, "torch_dtype": "torch.float16"}, "config.json").dtype == "float16"
 
 
+def test_a_reason_without_end_is_cut_where_it_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.yaml").write_text(f"{SPEC}undisclosed: {'nobody says why ' * 300}\n")
+    assert main(["check", str(tmp_path / "own.yaml"), "--gpu", "A10G"]) == 2
+    assert 500 < len(capsys.readouterr().err) < 700
+
+
 def test_a_dtype_of_states_that_is_none_is_named() -> None:
     config = load_model("nemotron-3-nano-4b", offline=True)
     raw = read_yaml(data_dir("model_specs") / "nemotron-3-nano-4b.yaml")["config"]

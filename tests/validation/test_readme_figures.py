@@ -12,6 +12,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 TERMS = {
     "weights per GPU, vLLM": "weights",
     "KV pool, vLLM 0.19 on H100, each model left out of the fit": "KV pool, H100 0.19, leave one model out",
+    "KV pool, every card and version, each model left out of the fit": "KV pool, every row, leave one model out",
     "KV pool, other cards and versions, each model left out of the fit": "KV pool, other rows, leave one model out",
     "KV tokens from a printed pool": "KV tokens from the printed GiB",
     "weights on the GPUs, llama.cpp": "llama.cpp: weights",
