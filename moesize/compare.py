@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from moesize.combinations import asking, questions_of
+from moesize.combinations import LeftOut, asking, questions_of
 from moesize.engines.base import EngineOptions
 from moesize.errors import MoesizeError, UnknownNameError
 from moesize.hardware.gpu import GpuSpec
@@ -109,8 +109,7 @@ def compare(
         InputError: nothing to compare.
         MoesizeError: a question about no combination in particular is wrong.
     """
-    if sort not in _ORDERS:
-        raise UnknownNameError("sort order", sort, _ORDERS, f"known are {', '.join(_ORDERS)}")
+    _check_order(sort)
     asked = asking(
         gpus[0],
         context=context,
@@ -123,6 +122,37 @@ def compare(
         offline=offline,
     )
     firsts, left_out = questions_of(specs, quants, asked, "compare")
+    return compare_questions(
+        firsts,
+        left_out,
+        gpus,
+        context=context,
+        concurrency=concurrency,
+        max_gpus=max_gpus,
+        prices=prices,
+        sort=sort,
+        progress=progress,
+    )
+
+
+def compare_questions(
+    firsts: Sequence[Question],
+    left_out: LeftOut,
+    gpus: Sequence[GpuSpec],
+    *,
+    context: int | None,
+    concurrency: int,
+    max_gpus: int,
+    prices: Mapping[str, float] | None,
+    sort: str,
+    progress: Progress | None,
+) -> Comparison:
+    """`compare` of questions that are asked already, one for every model and format, of any card.
+
+    Raises:
+        InputError: nothing to compare.
+    """
+    _check_order(sort)
     questions = [replace(first, gpu=gpu) for first in firsts for gpu in gpus]
     rows: list[Row] = []
     for question in steps(questions, progress, _name):
@@ -133,6 +163,11 @@ def compare(
     if not rows:
         left_out.refuse("compare")
     return Comparison(SCHEMA, context, concurrency, sort, sorted(rows, key=_ORDERS[sort]), left_out.notes())
+
+
+def _check_order(sort: str) -> None:
+    if sort not in _ORDERS:
+        raise UnknownNameError("sort order", sort, _ORDERS, f"known are {', '.join(_ORDERS)}")
 
 
 def _name(question: Question) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from moesize.answer import answer
 from moesize.combinations import asking, questions_of
-from moesize.compare import Comparison, Row, compare
+from moesize.compare import Comparison, Row, compare_questions
 from moesize.curves import Curves, curves
 from moesize.engines.base import EngineOptions
 from moesize.errors import InputError, MoesizeError
@@ -108,23 +108,6 @@ def survey(
     if most_cases < 1:
         raise InputError(f"{most_cases} combinations cannot be drawn; use at least 1")
     specs = _distinct(specs)
-    comparison = compare(
-        specs,
-        gpus,
-        quants,
-        context=context,
-        concurrency=concurrency,
-        kv_dtype=kv_dtype,
-        engine=engine,
-        engine_version=engine_version,
-        max_gpus=max_gpus,
-        prices=prices,
-        sort=sort,
-        options=options,
-        speculative=speculative,
-        offline=offline,
-        progress=progress,
-    )
     ask_first = asking(
         gpus[0],
         context=context,
@@ -136,7 +119,18 @@ def survey(
         speculative=speculative,
         offline=offline,
     )
-    questions, _ = questions_of(specs, quants, ask_first, "report")  # the comparison says what is left out
+    questions, left_out = questions_of(specs, quants, ask_first, "compare")
+    comparison = compare_questions(
+        questions,
+        left_out,
+        gpus,
+        context=context,
+        concurrency=concurrency,
+        max_gpus=max_gpus,
+        prices=prices,
+        sort=sort,
+        progress=progress,
+    )
     asked = {(question.spec.name, question.scheme.name): question for question in questions}
     comparison.rows = list({(row.model, row.quant, row.gpu): row for row in comparison.rows}.values())
     cards = {gpu.name: gpu for gpu in gpus}

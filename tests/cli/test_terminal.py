@@ -172,6 +172,15 @@ def test_a_bar_is_drawn_on_a_terminal_for_what_takes_long(monkeypatch: pytest.Mo
     assert _drawn(monkeypatch, quiet=False, seconds=0.0) == ""
 
 
+def _read_to_end(ours: int) -> str:
+    """What stands in a terminal, up to the word that was written last."""
+    text = b""
+    while not text.endswith(b"end"):
+        text += os.read(ours, 65536)
+    os.close(ours)
+    return text.decode().removesuffix("end")
+
+
 def _drawn(monkeypatch: pytest.MonkeyPatch, *, quiet: bool, seconds: float) -> str:
     """What a bar of that length writes on a terminal that is standard error."""
     monkeypatch.setattr(progress, "_AFTER_SECONDS", 0.05)
@@ -184,11 +193,7 @@ def _drawn(monkeypatch: pytest.MonkeyPatch, *, quiet: bool, seconds: float) -> s
             bar(0, 2, "[b]one[/b]")
             time.sleep(seconds)
         terminal.write("end")
-    text = b""
-    while not text.endswith(b"end"):
-        text += os.read(ours, 4096)
-    os.close(ours)
-    return text.decode().removesuffix("end")
+    return _read_to_end(ours)
 
 
 def test_a_pipe_gets_no_bar(here: Path) -> None:
@@ -205,11 +210,7 @@ def _on_a_terminal(folder: Path, *words: str, **env: str) -> str:
     with os.fdopen(theirs, "w") as terminal:
         subprocess.run([*RUN, *words], cwd=folder, stdout=terminal, check=False, env={**clean, "TERM": "xterm", **env})
         terminal.write("end")
-    text = b""
-    while not text.endswith(b"end"):
-        text += os.read(ours, 65536)
-    os.close(ours)
-    return text.decode().removesuffix("end")
+    return _read_to_end(ours)
 
 
 def test_the_gate_has_the_colours_of_the_other_commands(here: Path) -> None:

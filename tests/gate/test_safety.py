@@ -34,9 +34,9 @@ BOMBS = {
 
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS.keys())
 def test_bombs_cost_little_and_are_told(read_text, text):
-    started = time.perf_counter()
+    started = time.process_time()
     result = read_text(text + ("\n" if "[[" in text else "\n---\n" + SERVER))
-    assert time.perf_counter() - started < 30  # a bomb takes hours; a busy machine, seconds
+    assert time.process_time() - started < 5  # processor time: other jobs on the machine do not count
     if text != BOMBS["many keys"]:
         assert kinds(result) in (["too-complex"], ["invalid"])
     if "[[" not in text:
@@ -72,11 +72,11 @@ def test_shell_bombs_end(read_text):
         "A=(" * 9_000,
         "".join(f"a{i}=(x) " for i in range(9_000)),
     ):
-        started = time.perf_counter()
+        started = time.process_time()
         read_text(
             f"apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: vllm\n    command: [sh, -c]\n    args:\n    - |\n      A0=xxxxxxxxxx\n      {script}\n      vllm serve $A60 --tensor-parallel-size $((1*2))\n"
         )
-        assert time.perf_counter() - started < 30  # a bomb takes hours; a busy machine, seconds
+        assert time.process_time() - started < 5  # processor time: other jobs on the machine do not count
 
 
 def test_large_file_is_refused_unread(tmp_path):
